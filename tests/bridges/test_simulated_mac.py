@@ -314,6 +314,21 @@ def test_a_later_load_is_known_not_to_compile(measured: tuple[Mac, Finished]) ->
     assert cell["loads"][0]["compile_cache"] == "there"
 
 
+def test_a_sample_in_which_memory_was_swapped_out_is_disturbed(
+    measured: tuple[Mac, Finished],
+) -> None:
+    mac, _ = measured
+    mac.machine.swapouts = 1000
+    try:
+        done = mac.measure("whisperkit", "--json", "--no-retake")
+    finally:
+        mac.machine.swapouts = 0
+    (timed,) = [each for each in done.run["cells"][0]["samples"] if each["kind"] == "timed"]
+    moved = 1000 * os.sysconf("SC_PAGE_SIZE") / 1e6
+    assert timed["disturbed"].endswith(f"memory was short: {moved:.0f} MB were swapped out")
+    assert f"disturbed: {timed['disturbed']}" in mac("show", "latest").stdout.replace("\n  ", " ")
+
+
 def test_the_run_is_shown_exported_and_verified(measured: tuple[Mac, Finished]) -> None:
     mac, done = measured
     shown = mac("show", "1")

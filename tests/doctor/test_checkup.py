@@ -69,7 +69,7 @@ def test_a_macbook_on_battery_that_is_hot_is_not_fit(monkeypatch: pytest.MonkeyP
     commands = m.M3_PRO | {
         f"{m.PMSET} -g batt": m.ON_BATTERY,
         f"{m.PMSET} -g": m.SETTINGS.format(mode="powermode            1"),
-        f"{m.SYSCTL} -n vm.swapusage": m.SWAP.format(used="5.00G"),
+        f"{m.SYSCTL} -n kern.memorystatus_vm_pressure_level": "2",
     }
     lines = mac(commands, monkeypatch, python="arm64", level=2)
     assert states(lines, "fail") == {"thermal state"}

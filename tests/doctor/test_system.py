@@ -172,11 +172,11 @@ def test_a_limit_of_processor_time_is_warned_about(
 @pytest.mark.parametrize(
     ("total", "available", "limit", "pressure", "state", "seen"),
     [
-        (36 * GB, 20 * GB, None, "1", "ok", "36.0 GB, 20.0 GB available"),
+        (36 * GB, 20 * GB, None, "normal", "ok", "36.0 GB, 20.0 GB available"),
         (36 * GB, 20 * GB, None, NONE, "ok", "36.0 GB"),
-        (8 * GB, 3 * GB, None, "2", "warn", "memory pressure: warning"),
-        (8 * GB, 3 * GB, None, "4", "warn", "memory pressure: critical"),
-        (8 * GB, 1 * GB, None, "1", "warn", "too little"),
+        (8 * GB, 3 * GB, None, "warning", "warn", "memory pressure: warning"),
+        (8 * GB, 3 * GB, None, "critical", "warn", "memory pressure: critical"),
+        (8 * GB, 1 * GB, None, "normal", "warn", "too little"),
         (64 * GB, 50 * GB, 1.0 * GB, "", "warn", "the control group allows 1.0 GB"),
         (64 * GB, 50 * GB, 16.0 * GB, "", "ok", "the control group allows 16.0 GB"),
         (64 * GB, NONE, None, "", "ok", "64.0 GB"),
@@ -188,7 +188,7 @@ def test_memory_is_judged_by_what_can_be_had_now(
     total: int | str | Unknown,
     available: int | Unknown,
     limit: float | None,
-    pressure: Answer,
+    pressure: str | Unknown,
     state: str,
     seen: str,
 ) -> None:
@@ -198,19 +198,21 @@ def test_memory_is_judged_by_what_can_be_had_now(
 
 
 @pytest.mark.parametrize(
-    ("text", "state", "seen"),
+    ("text", "level", "state", "seen"),
     [
-        (m.SWAP.format(used="0.00M"), "ok", "0 MB in use"),
-        (m.SWAP.format(used="512.25M"), "ok", "537 MB in use"),
-        (m.SWAP.format(used="3,50G"), "warn", "3.8 GB in use"),
-        (m.SWAP.format(used="much"), "unknown", "not known: vm.swapusage does not report"),
-        (NONE, "unknown", "not known: sysctl is not installed"),
+        (m.SWAP.format(used="0.00M"), "1", "ok", "0 MB in use; memory pressure: normal"),
+        (m.SWAP.format(used="5,50G"), "1", "ok", "5.9 GB in use; memory pressure: normal"),
+        (m.SWAP.format(used="512.25M"), "2", "warn", "537 MB in use; memory pressure: warning"),
+        (m.SWAP.format(used="512.25M"), "4", "warn", "537 MB in use; memory pressure: critical"),
+        (m.SWAP.format(used="5.00G"), NONE, "unknown", "5.4 GB in use; memory pressure: sysctl"),
+        (m.SWAP.format(used="much"), "1", "unknown", "not known: vm.swapusage does not report"),
+        (NONE, "1", "unknown", "not known: sysctl is not installed"),
     ],
 )
-def test_the_swap_of_macos_is_warned_about_when_it_is_much(
-    text: Answer, state: str, seen: str
+def test_the_swap_of_macos_is_judged_by_memory_pressure_and_not_by_an_amount(
+    text: Answer, level: Answer, state: str, seen: str
 ) -> None:
-    line = load.judge_swap(memory.macos_swap(text))
+    line = load.judge_swap(memory.macos_swap(text), memory.macos_pressure(level))
     assert line.state == state
     assert seen in line.seen
 

@@ -86,7 +86,10 @@ class SimulatedMac:
     Attributes:
         home: of its user.
         tools: Apple's command line tools.
+        swapouts: pages that go to swap from one look at the system's counts to the next.
     """
+
+    swapouts = 0
 
     def __init__(self, folder: Path, *, macos: str = "15.5", build: str = "24F74") -> None:
         self._macos = macos
@@ -123,5 +126,6 @@ class SimulatedMac:
         return {
             "SIMULATED_MAC": str(self._programs),
             "SIMULATED_MACOS": self._macos,
+            "SIMULATED_SWAPOUTS": str(self.swapouts),
             "HOME": str(self.home),
         }

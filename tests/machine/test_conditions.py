@@ -135,7 +135,6 @@ def test_nothing_changed_is_no_words() -> None:
         (replace(CALM, low_power_mode=True), "low-power mode: off -> on"),
         (replace(CALM, thermal_pressure="heavy"), "thermal pressure: nominal -> heavy"),
         (replace(CALM, memory_pressure="critical"), "memory pressure: normal -> critical"),
-        (replace(CALM, swap_used_bytes=250_000_000), "swap grew by 250 MB"),
         (replace(CALM, memory_stall_share=0.2), "tasks waited for memory in 20 % of 10 s"),
         (replace(CALM, zones_reached=("cpu",)), "thermal limit reached: cpu"),
         (replace(CALM, gpu_throttle=("power cap",)), "GPU held back: power cap"),
@@ -144,6 +143,12 @@ def test_nothing_changed_is_no_words() -> None:
 )
 def test_each_change_is_named(after: Conditions, words: str) -> None:
     assert changed(CALM, after) == [words]
+
+
+def test_swap_that_grows_is_named_where_no_level_of_pressure_judges() -> None:
+    before, after = replace(CALM, memory_pressure=None), replace(CALM, swap_used_bytes=250_000_000)
+    assert changed(before, replace(after, memory_pressure=None)) == ["swap grew by 250 MB"]
+    assert changed(CALM, after) == []
 
 
 def test_what_is_unknown_on_one_side_is_no_change() -> None:

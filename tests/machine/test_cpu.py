@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from mac_whisper_speedtest.machine import cpu
+from mac_whisper_speedtest.machine import cpu, macos
 from mac_whisper_speedtest.machine.cpu import Cpu, CpuCounters, TreeTimes
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import UnknownFactError
@@ -215,3 +216,50 @@ def test_the_kernels_list_of_children_names_the_same_processes_as_psutil() -> No
         for each in reversed(cpu.members(process.pid)):
             each.kill()
         process.communicate()
+
+
+# macOS, whose library is played here.
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[int]]:
+    """Process id -> its children, as macOS's library lists them here."""
+    listed: dict[int, list[int]] = {}
+    monkeypatch.setattr(cpu, "_MACOS", True)
+    monkeypatch.setattr(os.path, "exists", lambda _path: False)
+    monkeypatch.setattr(macos, "child_pids", lambda pid: listed.get(pid, []))
+    return listed
+
+
+def test_a_mac_lists_the_tree_from_parent_to_child(played: dict[int, list[int]]) -> None:
+    own = os.getpid()
+    played.update({os.getppid(): [own], own: [1001], 1001: [1002, 1003]})
+    assert cpu.pids(own) == [own, 1001, 1002, 1003]
+
+
+def test_a_mac_whose_list_lacks_the_worker_itself_reads_every_process(
+    played: dict[int, list[int]], waiting: int
+) -> None:
+    assert played == {}
+    assert waiting in cpu.pids(os.getpid())
+
+
+def test_a_mac_counts_children_that_have_ended(
+    played: dict[int, list[int]], waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rusage = macos.Rusage(1, 2, 3, ended_ticks=48_000_000)
+    monkeypatch.setattr(macos, "process_rusage", lambda _pid: rusage)
+    monkeypatch.setattr(macos, "tick_s", lambda: 125 / 3 / 1e9)
+    assert played == {}
+    assert cpu.tree_times(waiting).ended == pytest.approx(2.0)
+
+
+def test_where_macos_does_not_say_they_are_not_counted(
+    played: dict[int, list[int]], waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_pid: int) -> macos.Rusage:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(macos, "process_rusage", refused)
+    assert played == {}
+    assert cpu.tree_times(waiting).ended == 0.0

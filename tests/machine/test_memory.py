@@ -12,14 +12,9 @@ from pathlib import Path
 import pytest
 
 from fakes import machines as m
-from mac_whisper_speedtest.machine import memory
-from mac_whisper_speedtest.machine.memory import (
-    LinuxMemory,
-    MacMemory,
-    Rusage,
-    Swap,
-    rusage_figures,
-)
+from mac_whisper_speedtest.machine import macos, memory
+from mac_whisper_speedtest.machine.macos import Rusage, SwapCounts
+from mac_whisper_speedtest.machine.memory import LinuxMemory, MacMemory, Swap, rusage_figures
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import Unknown
 
@@ -105,27 +100,27 @@ def buffer(version: int, words: dict[int, int], spare: int = 0) -> bytes:
 
 
 def test_version_6_of_macos_accounts_is_read_as_laid_out() -> None:
-    words = {6: 60, 7: 70, 28: 280, 40: 400, 44: 440, 45: 450}
+    words = {6: 60, 7: 70, 10: 3, 11: 4, 28: 280, 40: 400, 44: 440, 45: 450}
     assert len(buffer(6, words)) == 464
-    found = memory.parse_rusage(buffer(6, words, spare=560), 6)
-    assert found == Rusage(60, 70, 280, neural=440, neural_peak=450, energy_nj=400)
+    found = macos.parse_rusage(buffer(6, words, spare=560), 6)
+    assert found == Rusage(60, 70, 280, 7, neural=440, neural_peak=450, energy_nj=400)
 
 
 def test_version_4_knows_nothing_of_the_neural_engine() -> None:
-    words = {6: 60, 7: 70, 28: 280}
+    words = {6: 60, 7: 70, 10: 3, 28: 280}
     assert len(buffer(4, words)) == 296
-    found = memory.parse_rusage(buffer(4, words, spare=500), 4)
-    assert found == Rusage(60, 70, 280)
+    found = macos.parse_rusage(buffer(4, words, spare=500), 4)
+    assert found == Rusage(60, 70, 280, 3)
 
 
 def test_figures_beyond_32_bits_are_whole() -> None:
-    assert memory.parse_rusage(buffer(6, {28: 5 << 40}), 6).footprint_peak == 5 << 40
+    assert macos.parse_rusage(buffer(6, {28: 5 << 40}), 6).footprint_peak == 5 << 40
 
 
 @pytest.mark.parametrize(("data", "version"), [(bytes(463), 6), (bytes(464), 5), (b"", 4)])
 def test_a_buffer_that_cannot_be_right_is_refused(data: bytes, version: int) -> None:
     with pytest.raises(ValueError, match="rusage_info"):
-        memory.parse_rusage(data, version)
+        macos.parse_rusage(data, version)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="there it works")
@@ -155,7 +150,7 @@ def test_the_mac_probe_asks_about_the_worker_itself() -> None:
 
     def look(pid: int) -> Rusage:
         asked.append(pid)
-        return Rusage(1, 2, 3, 4, 5, 6)
+        return Rusage(1, 2, 3)
 
     found = MacMemory(look).end(Target(os.getpid()))
     assert asked[0] == os.getpid()
@@ -192,7 +187,37 @@ def test_swap_that_cannot_be_read_is_a_reason() -> None:
     probe = Swap(m.Recorded({}, platform="linux"))
     probe.begin(Target(None))
     assert all(each.value is None and each.reason for each in probe.end(Target(None)).values())
-    assert isinstance(memory.swapped("pswpin 3", 4096), Unknown)
+    assert isinstance(memory.linux_swap_counts("pswpin 3", 4096), Unknown)
+
+
+def vm_statistics(**counts: int) -> bytes:
+    """``vm_statistics64`` of <mach/vm_statistics.h>, all zero but these."""
+    small, large = "I", "Q"
+    fields = {
+        **dict.fromkeys(("free", "active", "inactive", "wire"), small),
+        **dict.fromkeys(("zero_fill", "reactivations", "pageins", "pageouts", "faults"), large),
+        **dict.fromkeys(("cow_faults", "lookups", "hits", "purges"), large),
+        **dict.fromkeys(("purgeable", "speculative"), small),
+        **dict.fromkeys(("decompressions", "compressions", "swapins", "swapouts"), large),
+        **dict.fromkeys(("compressor_page", "throttled", "external", "internal"), small),
+        "total_uncompressed_pages_in_compressor": large,
+    }
+    packed = struct.pack("=" + "".join(fields.values()), *(counts.get(name, 0) for name in fields))
+    assert len(packed) == 152  # HOST_VM_INFO64_COUNT is 38 integers
+    return packed
+
+
+def test_only_what_goes_to_swap_is_counted_on_macos_and_no_page_of_a_file() -> None:
+    buffer = vm_statistics(pageins=1, pageouts=2, swapins=3, swapouts=4, compressor_page=5)
+    assert macos.parse_vm_statistics(buffer, 16384) == SwapCounts(3 * 16384, 4 * 16384)
+
+
+def test_memory_was_short_where_a_sample_had_more_than_housekeeping_swapped_out() -> None:
+    before = SwapCounts(0, 5_000_000)
+    assert memory.shortage(before, SwapCounts(10**9, 5_000_000 + (1 << 20))) == ""
+    words = memory.shortage(before, SwapCounts(0, 39_000_000))
+    assert words == "memory was short: 34 MB were swapped out"
+    assert memory.shortage(before, Unknown("refused")) == ""
 
 
 def test_levels_of_memory_pressure_have_names_and_shares() -> None:

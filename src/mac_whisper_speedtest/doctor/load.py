@@ -311,13 +311,14 @@ def inspect_memory(reader: Reader) -> list[CheckupLine]:
     """The lines about memory."""
     if reader.macos:
         total = reader.sysctl("hw.memsize")
+        pressure = macos_pressure(reader.sysctl("kern.memorystatus_vm_pressure_level"))
         return [
             judge_memory(
                 total=int(total) if isinstance(total, str) and total.isdecimal() else total,
                 available=attempt(lambda: int(psutil.virtual_memory().available)),
-                pressure=reader.sysctl("kern.memorystatus_vm_pressure_level"),
+                pressure=pressure,
             ),
-            judge_swap(macos_swap(reader.sysctl("vm.swapusage"))),
+            judge_swap(macos_swap(reader.sysctl("vm.swapusage")), pressure),
         ]
     meminfo = reader.read("/proc/meminfo")
     return [
@@ -335,7 +336,7 @@ def judge_memory(
     total: int | str | Unknown,
     available: int | Unknown,
     limit: float | None = None,
-    pressure: Answer = "",
+    pressure: str | Unknown = "",
 ) -> CheckupLine:
     """How much memory there is, and how much of it is available now.
 
@@ -343,7 +344,7 @@ def judge_memory(
         total: bytes of the machine; a text that is not a number is treated as no answer.
         available: bytes that can be allocated without swapping.
         limit: bytes that the control group allows; ``None`` for no limit.
-        pressure: macOS's own level: 1 normal, 2 warning, 4 critical.
+        pressure: macOS's own level: normal, warning or critical.
     """
     if isinstance(total, Unknown):
         return unknown("memory", total.reason)
@@ -356,18 +357,25 @@ def judge_memory(
     if limit is not None and limit < total:
         seen += f"; the control group allows {megabytes(int(limit))}"
         room = min(int(limit), total if room is None else room)
-    level = macos_pressure(pressure)
-    if level in ("warning", "critical"):
-        return warn("memory", f"{seen}; memory pressure: {level}", _CLOSE_PROGRAMS)
+    if pressure in ("warning", "critical"):
+        return warn("memory", f"{seen}; memory pressure: {pressure}", _CLOSE_PROGRAMS)
     if room is not None and room < LOW_MEMORY_BYTES:
         return warn("memory", f"{seen}: too little for larger models", _CLOSE_PROGRAMS)
     return ok("memory", seen)
 
 
-def judge_swap(used: int | Unknown) -> CheckupLine:
-    """Whether so much is in swap (bytes) that memory was short."""
+def judge_swap(used: int | Unknown, pressure: str | Unknown = "") -> CheckupLine:
+    """Whether memory was short: by the bytes in swap, on macOS by its level of memory pressure.
+
+    A Mac with memory enough keeps gigabytes in swap that are never needed again.
+    """
     if isinstance(used, Unknown):
         return unknown("swap", used.reason)
-    if used > SWAP_IN_USE_BYTES:
-        return warn("swap", f"{megabytes(used)} in use", _CLOSE_PROGRAMS)
-    return ok("swap", f"{megabytes(used)} in use")
+    seen = f"{megabytes(used)} in use"
+    if isinstance(pressure, Unknown):
+        return unknown("swap", f"{seen}; memory pressure: {pressure.reason}")
+    if pressure:
+        seen += f"; memory pressure: {pressure}"
+    if pressure in ("warning", "critical") or (not pressure and used > SWAP_IN_USE_BYTES):
+        return warn("swap", seen, _CLOSE_PROGRAMS)
+    return ok("swap", seen)

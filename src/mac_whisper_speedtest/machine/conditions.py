@@ -78,7 +78,8 @@ def _kilohertz(text: Answer) -> float | None:
 T = TypeVar("T")
 
 SWAP_GREW_BYTES = 100_000_000
-"""If swap grows by more during a round, memory was short."""
+"""If swap grows by more during a round, memory was short. A Mac swaps while it has memory enough;
+there the level of memory pressure judges."""
 
 PRESSURE_SHARE = 0.05
 """Of ten seconds in which a task waited for memory; idle housekeeping stays below it."""
@@ -226,7 +227,7 @@ def changed(before: Conditions, after: Conditions) -> list[str]:
 def _figures(before: Conditions, after: Conditions) -> list[str]:
     words = []
     grew = _difference(before.swap_used_bytes, after.swap_used_bytes)
-    if grew is not None and grew > SWAP_GREW_BYTES:
+    if grew is not None and grew > SWAP_GREW_BYTES and after.memory_pressure is None:
         words.append(f"swap grew by {megabytes(grew)}")
     stall = after.memory_stall_share
     was = before.memory_stall_share

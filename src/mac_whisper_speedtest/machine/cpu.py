@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import psutil
 
+from mac_whisper_speedtest.machine import macos
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Unknown, UnknownFactError, attempt, require
+
+_MACOS = sys.platform == "darwin"
 
 BASE_SHARE = 0.05
 """Of all logical cores. Daemons of an idle system stay below it, and a backend with a thread on
@@ -143,7 +147,8 @@ def pids(pid: int) -> list[int]:
 
     On Linux the kernel's list of children is read (proc(5), ``/proc/PID/task/TID/children``): 0.1
     ms per thread, against 9 ms for reading every process of a small machine. The list may miss a
-    child while another ends; a worker that waits for a call starts and ends none.
+    child while another ends; a worker that waits for a call starts and ends none. macOS lists
+    children, too; where that list does not have this very process, every process is read.
 
     Raises:
         psutil.Error, OSError: the process has ended or may not be read.
@@ -151,6 +156,11 @@ def pids(pid: int) -> list[int]:
     if os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110 - faster, for polling
         return _below(pid)
     root = psutil.Process(pid)
+    if _MACOS and pid in macos.child_pids(root.ppid()):
+        found = [pid]
+        for each in found:  # grows during the loop
+            found += macos.child_pids(each)
+        return found
     return [pid, *(each.pid for each in root.children(recursive=True))]
 
 
@@ -198,7 +208,7 @@ class TreeTimes:
 
     Attributes:
         living: of each process, by its id.
-        ended: of children that have ended and been waited for. macOS does not report it.
+        ended: of children that have ended and been waited for.
     """
 
     living: Mapping[int, float]
@@ -379,7 +389,15 @@ def tree_times(pid: int) -> TreeTimes:
             continue  # it has just ended; its time now counts as its parent's children's
         living[process.pid] = _own_s(process.pid, times.user + times.system)
         ended += times.children_user + times.children_system
+        if _MACOS:  # psutil gives 0 there
+            ended += _ended_s(process.pid)
     return TreeTimes(living, ended)
+
+
+def _ended_s(pid: int) -> float:
+    """Seconds of a process's children that have ended, on macOS; 0 where it does not say."""
+    found = attempt(lambda: macos.process_rusage(pid).ended_ticks * macos.tick_s())
+    return 0.0 if isinstance(found, Unknown) else found
 
 
 def _own_s(pid: int, in_ticks: float) -> float:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import psutil
 
-from mac_whisper_speedtest.machine import cgroup, cpu
+from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.machine import cgroup, cpu, macos
+from mac_whisper_speedtest.machine.macos import Rusage, SwapCounts
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt, require
 
@@ -97,92 +96,7 @@ def _sum(values: list[int | None], name: str, quality: str = "") -> Reading:
     return Reading(sum(known), "bytes", quality=quality)
 
 
-# ``proc_pid_rusage`` of macOS, and the layout of its result.
-
-
-UUID_BYTES = 16
-_WORDS = {4: 35, 6: 56}
-"""64-bit words after the UUID, by version (``rusage_info_v4`` and ``_v6`` in <sys/resource.h>)."""
-
-_PHYS_FOOTPRINT = 7
-_LIFETIME_MAX_PHYS_FOOTPRINT = 28
-_ENERGY_NJ = 40
-_NEURAL_FOOTPRINT = 44
-_LIFETIME_MAX_NEURAL_FOOTPRINT = 45
-_RESIDENT_SIZE = 6
-
-_BUFFER_BYTES = 1024
-"""More than any known version needs, in case the kernel writes a larger one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rusage:
-    """The resource use of one process, in bytes except ``energy_nj``.
-
-    Attributes:
-        resident: pages in memory, including those of mapped files.
-        footprint: the memory that Activity Monitor shows: with Metal's buffers and compressed
-            pages, without clean pages of mapped files.
-        footprint_peak: over the life of the process.
-        neural: memory of the Neural Engine, accounted separately; ``None`` before macOS 13.
-        neural_peak: over the life of the process.
-        energy_nj: processor energy that the system attributes to the process, in nanojoules,
-            without the GPU and the Neural Engine; ``None`` before macOS 13.
-    """
-
-    resident: int
-    footprint: int
-    footprint_peak: int
-    neural: int | None = None
-    neural_peak: int | None = None
-    energy_nj: int | None = None
-
-
-def parse_rusage(buffer: bytes, version: int) -> Rusage:
-    """Parse the buffer that ``proc_pid_rusage`` has filled.
-
-    Args:
-        buffer: 16 bytes of UUID and native 64-bit words; 464 bytes in version 6, 296 in version 4.
-        version: 4 or 6.
-
-    Raises:
-        ValueError: the buffer is too short for the version, or the version is unknown.
-    """
-    count = _WORDS.get(version)
-    if count is None:
-        raise ValueError(f"rusage_info version {version} is not known")
-    needed = UUID_BYTES + 8 * count
-    if len(buffer) < needed:
-        raise ValueError(f"rusage_info_v{version} has {needed} bytes, not {len(buffer)}")
-    words = struct.unpack_from(f"={count}Q", buffer, UUID_BYTES)
-
-    def since_6(index: int) -> int | None:
-        return words[index] if version >= 6 else None
-
-    return Rusage(
-        resident=words[_RESIDENT_SIZE],
-        footprint=words[_PHYS_FOOTPRINT],
-        footprint_peak=words[_LIFETIME_MAX_PHYS_FOOTPRINT],
-        neural=since_6(_NEURAL_FOOTPRINT),
-        neural_peak=since_6(_LIFETIME_MAX_NEURAL_FOOTPRINT),
-        energy_nj=since_6(_ENERGY_NJ),
-    )
-
-
-def process_rusage(pid: int) -> Rusage:
-    """The resource use of one of this user's processes: version 6, or 4 before macOS 13.
-
-    Raises:
-        OSError: there is no such process, it is another user's, or this is not macOS.
-        AttributeError: this system's library has no such function.
-    """
-    library = ctypes.CDLL("/usr/lib/libSystem.B.dylib", use_errno=True)
-    buffer = ctypes.create_string_buffer(_BUFFER_BYTES)
-    for version in sorted(_WORDS, reverse=True):
-        if library.proc_pid_rusage(ctypes.c_int(pid), ctypes.c_int(version), buffer) == 0:
-            return parse_rusage(buffer.raw, version)
-    code = ctypes.get_errno()
-    raise OSError(code, f"proc_pid_rusage of process {pid} failed with errno {code}")
+# Footprints on macOS.
 
 
 MACOS_UNITS = {
@@ -204,7 +118,7 @@ class MacMemory:
 
     name = "memory"
 
-    def __init__(self, query: Callable[[int], Rusage] = process_rusage) -> None:
+    def __init__(self, query: Callable[[int], Rusage] = macos.process_rusage) -> None:
         self._query = query
 
     def begin(self, target: Target) -> None:
@@ -312,8 +226,7 @@ SWAP_UNITS = {"swap_used_bytes": "bytes", "swap_grew_bytes": "bytes", "swapped_b
 class Swap:
     """Swap of the whole machine: bytes in use, their growth, and bytes swapped in and out.
 
-    ``swap_grew_bytes`` is negative where swap shrank. ``swapped_bytes`` is known on Linux only: the
-    counters of macOS include pages of files, such as weights.
+    ``swap_grew_bytes`` is negative where swap shrank.
     """
 
     name = "swap"
@@ -321,11 +234,11 @@ class Swap:
     def __init__(self, reader: Reader | None = None) -> None:
         self._reader = reader or Reader()
         self._used: int | Unknown = Unknown("begin was not called")
-        self._moved: int | Unknown = self._used
+        self._moved: SwapCounts | Unknown = Unknown("begin was not called")
 
     def begin(self, target: Target) -> None:  # noqa: ARG002 - the whole machine's
         """Remember the swap in use."""
-        self._used, self._moved = swap_used(self._reader), self._pages()
+        self._used, self._moved = swap_used(self._reader), swap_counts(self._reader)
 
     def end(self, target: Target) -> dict[str, Reading]:  # noqa: ARG002 - the whole machine's
         """Read again, and return the differences."""
@@ -335,23 +248,43 @@ class Swap:
         return {
             "swap_used_bytes": Reading(used, "bytes"),
             "swap_grew_bytes": _difference(self._used, used),
-            "swapped_bytes": _difference(self._moved, self._pages()),
+            "swapped_bytes": _difference(_moved(self._moved), _moved(swap_counts(self._reader))),
         }
 
-    def _pages(self) -> int | Unknown:
-        if self._reader.macos:
-            return Unknown("macOS counts pages of files as swapped in")
-        return swapped(self._reader.read("/proc/vmstat"), os.sysconf("SC_PAGE_SIZE"))
+
+def swap_counts(reader: Reader | None = None) -> SwapCounts | Unknown:
+    """Bytes that came from swap and went there since the machine started."""
+    reader = reader or Reader()
+    if reader.macos:
+        return attempt(macos.swap_counts)
+    return linux_swap_counts(reader.read("/proc/vmstat"), os.sysconf("SC_PAGE_SIZE"))
 
 
-def swapped(vmstat: Answer, page_bytes: int) -> int | Unknown:
-    """Bytes that went to swap and came back since the machine started, from /proc/vmstat."""
+def linux_swap_counts(vmstat: Answer, page_bytes: int) -> SwapCounts | Unknown:
+    """The same from /proc/vmstat."""
     if isinstance(vmstat, Unknown):
         return vmstat
-    pages = re.findall(r"^pswp(?:in|out) (\d+)$", vmstat, re.MULTILINE)
+    pages = dict(re.findall(r"^(pswp(?:in|out)) (\d+)$", vmstat, re.MULTILINE))
     if len(pages) != 2:
         return Unknown("/proc/vmstat has no counts of swapped pages")
-    return sum(map(int, pages)) * page_bytes
+    return SwapCounts(int(pages["pswpin"]) * page_bytes, int(pages["pswpout"]) * page_bytes)
+
+
+SWAPPED_OUT_BYTES = 1 << 20
+"""What a system may swap out during a sample. Less is housekeeping: a drive writes it in about a
+millisecond. Swap that is read is no sign: other programs that wake up read theirs."""
+
+
+def shortage(before: SwapCounts | Unknown, after: SwapCounts | Unknown) -> str:
+    """How much was swapped out between two counts, in words; empty if little, or not known."""
+    if isinstance(before, Unknown) or isinstance(after, Unknown):
+        return ""
+    left = after.out_bytes - before.out_bytes
+    return f"memory was short: {megabytes(left)} were swapped out" * (left > SWAPPED_OUT_BYTES)
+
+
+def _moved(counts: SwapCounts | Unknown) -> int | Unknown:
+    return counts if isinstance(counts, Unknown) else counts.in_bytes + counts.out_bytes
 
 
 def _difference(before: int | Unknown, after: int | Unknown) -> Reading:

@@ -15,7 +15,7 @@ import psutil
 from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import caches as compile_caches
-from mac_whisper_speedtest.machine import cpu, host
+from mac_whisper_speedtest.machine import cpu, host, memory
 from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.host import Placement
@@ -236,7 +236,9 @@ class _Conversation:
         self._write(recording, answer, -1, {}, disturbed="", retaken=False)
 
     def _time(self, recording: TaskRecording, index: int) -> float:
-        """Take a timed sample; retake it when other programs used the processor meanwhile.
+        """Take a timed sample; retake it when it was disturbed.
+
+        By other programs on the processor, or by memory that had to be swapped out.
 
         Returns:
             Seconds of audio that were transcribed.
@@ -244,6 +246,7 @@ class _Conversation:
         params, target = self._params(recording, "timed"), Target(self.worker.pid)
         audio_s = 0.0
         while True:
+            swap = memory.swap_counts()
             cpu = Cpu()
             cpu.begin(target)
             called = time.monotonic()
@@ -262,7 +265,8 @@ class _Conversation:
                 raise
             readings = cpu.end(target)
             audio_s += recording.seconds
-            disturbed = self._disturbed(readings)
+            short = memory.shortage(swap, memory.swap_counts())
+            disturbed = "; ".join(filter(None, (self._disturbed(readings), short)))
             retaken = bool(disturbed) and self._may_retake(answer.wall_s)
             self._write(recording, answer, index, readings, disturbed=disturbed, retaken=retaken)
             if not retaken:

@@ -140,14 +140,11 @@ def _described(outlier: Outlier) -> str:
 
 
 def disturbed(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
-    """Samples during which other programs took the processor."""
+    """Samples during which other programs took the processor, or memory was short."""
     retaken = [sample for sample in cell.samples if sample.retaken]
     still = [sample for sample in timed if sample.disturbed]
     if retaken:
-        yield (
-            f"{len(retaken)} samples were disturbed by other programs and retaken "
-            f"({retaken[0].disturbed})"
-        )
+        yield f"{len(retaken)} samples were disturbed and retaken ({retaken[0].disturbed})"
     if still:
         yield f"{len(still)} of {len(timed)} samples count although disturbed: {still[0].disturbed}"
 

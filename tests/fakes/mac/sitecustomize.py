@@ -25,10 +25,50 @@ LINUX_ONLY = {
 }
 RUSAGE_BYTES = {4: 16 + 8 * 35, 6: 16 + 8 * 56}
 FOOTPRINT, PEAK_FOOTPRINT, NEURAL, PEAK_NEURAL, ENERGY_NJ = 7, 28, 44, 45, 40
+CHILD_USER, CHILD_SYSTEM = 10, 11
+TICKS_PER_S = 24_000_000  # of the kernel's clock on Apple silicon: 125/3 ns each
+SWAPOUTS_AT, VM_BYTES = 120, 152
 
 
 class SystemLibrary:
     """What the tool calls of ``libSystem.B.dylib``; a worker has twice its resident memory."""
+
+    swapped_out = 0  # pages; SIMULATED_SWAPOUTS more at every look
+
+    @staticmethod
+    def mach_timebase_info(base: Any) -> int:
+        base[0], base[1] = 125, 3
+        return 0
+
+    @staticmethod
+    def proc_listpids(kind: Any, parent: Any, found: Any, size: int) -> int:
+        import psutil
+
+        assert kind.value == 6
+        try:
+            children = [each.pid for each in psutil.Process(parent.value).children()]
+        except psutil.Error:
+            return 0
+        found[: len(children)] = children
+        assert 4 * len(found) == size
+        return 4 * len(children)
+
+    @staticmethod
+    def mach_host_self() -> int:
+        return 1
+
+    @classmethod
+    def host_statistics64(cls, _host: Any, flavor: Any, buffer: Any, count: Any) -> int:
+        import ctypes
+        import struct
+
+        assert flavor.value == 4
+        cls.swapped_out += int(os.environ.get("SIMULATED_SWAPOUTS", "0"))
+        packed = bytearray(VM_BYTES)
+        struct.pack_into("=Q", packed, SWAPOUTS_AT, cls.swapped_out)
+        ctypes.memmove(buffer, bytes(packed), len(packed))
+        count._obj.value = VM_BYTES // 4
+        return 0
 
     @staticmethod
     def proc_pid_rusage(pid: Any, version: Any, buffer: Any) -> int:
@@ -38,11 +78,14 @@ class SystemLibrary:
         import psutil
 
         try:
-            resident = psutil.Process(pid.value).memory_info().rss
+            process = psutil.Process(pid.value)
+            resident, times = process.memory_info().rss, process.cpu_times()
         except psutil.Error:
             return -1
         words = [0] * ((RUSAGE_BYTES[version.value] - 16) // 8)
         words[6], words[FOOTPRINT], words[PEAK_FOOTPRINT] = resident, 2 * resident, 3 * resident
+        words[CHILD_USER] = int(times.children_user * TICKS_PER_S)
+        words[CHILD_SYSTEM] = int(times.children_system * TICKS_PER_S)
         if version.value == 6:
             words[NEURAL], words[PEAK_NEURAL], words[ENERGY_NJ] = 1 << 20, 1 << 21, 10**9
         packed = bytes(16) + struct.pack(f"={len(words)}Q", *words)

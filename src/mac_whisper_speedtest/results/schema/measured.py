@@ -155,7 +155,8 @@ class SampleResult(Struct):
         default=None,
     )
     disturbed: str = scrubbed(
-        "in words, how much that was, if it was too much; empty: it was not, or cannot be known",
+        "in words, what disturbed it: too much of that, or memory that was swapped out; empty: "
+        "nothing did, or it cannot be known",
         column=Column(brief=True),
         default="",
     )
