@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from mac_whisper_speedtest.printable import printable
@@ -43,6 +44,23 @@ class SpeedtestError(Exception):
         self.message = _presentable(message)
         self.hint = _presentable(hint)
         super().__init__(self.message)
+
+
+def nearest_names(name: str, known: Iterable[str], *, listed_by: str) -> str:
+    """The hint for a name that does not exist: the nearest ones that do, or all of them.
+
+    Args:
+        name: as it was typed.
+        known: the names that exist.
+        listed_by: the command that lists them.
+    """
+    import difflib  # only for a mistake
+
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, cutoff=0.4)
+    if near:
+        return f"did you mean {' or '.join(by_lower[each] for each in near)}? All: {listed_by}"
+    return f"known: {', '.join(by_lower.values())} ({listed_by})"
 
 
 def _presentable(text: str) -> str:

@@ -85,14 +85,14 @@ def test_an_unknown_clip_names_the_nearest(wrong: str, meant: str) -> None:
     with pytest.raises(UsageError, match=repr(wrong)) as caught:
         builtin.load(wrong, notify=print)
 
-    assert caught.value.hint == f"did you mean {meant}? built-in clips: short, cities, long"
+    assert caught.value.hint == f"did you mean {meant}? All: speedtest clips list"
 
 
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(UsageError) as caught:
         builtin.load("xyz", notify=print)
 
-    assert caught.value.hint == "built-in clips: short, cities, long"
+    assert caught.value.hint == "known: short, cities, long (speedtest clips list)"
 
 
 def test_a_cut_beyond_the_recording_is_an_error_not_a_shorter_clip(short_clip: Recording) -> None:

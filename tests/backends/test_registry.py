@@ -259,17 +259,17 @@ def test_an_alias_in_any_case_stands_for_its_backend(alias: str) -> None:
         ("mlxwhisper", "mlx-whisper"),
     ],
 )
-def test_an_unknown_name_gets_the_nearest_names_and_all_names(typed: str, near: str) -> None:
+def test_an_unknown_name_gets_the_nearest_names(typed: str, near: str) -> None:
     with pytest.raises(UsageError, match=f"unknown backend '{typed}'") as caught:
         registry.select([typed], KNOWN)
     assert near in caught.value.hint.partition("?")[0]
-    assert all(name in caught.value.hint for name in KNOWN)
 
 
-def test_a_name_like_nothing_gets_no_suggestion() -> None:
+def test_a_name_like_nothing_gets_all_names() -> None:
     with pytest.raises(UsageError) as caught:
         registry.select(["qqqq"], KNOWN)
     assert "did you mean" not in caught.value.hint
+    assert all(name in caught.value.hint for name in KNOWN)
 
 
 def test_a_toml_file_can_be_selected_beside_names(describe: Callable[[str], Path]) -> None:

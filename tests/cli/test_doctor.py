@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Tool
+from mac_whisper_speedtest.cli.doctor import print_checkup
+from mac_whisper_speedtest.doctor.lines import Checkup, Section, ok, unknown
 from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.report.console import TextConsole
 
 STATES = {"ok", "warn", "fail", "unknown"}
 TOPICS = {
@@ -98,6 +102,24 @@ def test_a_pipe_gets_one_whole_plain_line_per_fact(tool: Tool) -> None:
     assert called.returncode == (ExitCode.UNFIT if "fail" in lines else ExitCode.OK)
     assert re.match(r"(not )?ready for benchmarking", rows[-1])
     assert rows[-1].startswith("not ") is ("fail" in lines)
+
+
+def test_a_narrow_terminal_has_what_to_type_on_lines_of_its_own() -> None:
+    hub = unknown("hub", "not checked", "speedtest doctor --online")
+    backend = ok(
+        "backend faster-whisper-batched", "1.2.1 in its own environment; " + "sees cpu " * 9
+    )
+    written = io.StringIO()
+    screen = TextConsole(file=written, width=80, force_terminal=True, color_system=None)
+    print_checkup(Checkup((Section("backends", (backend,)), Section("software", (hub,)))), screen)
+    rows = [row.rstrip() for row in written.getvalue().splitlines()]
+    assert rows[0].split() == ["state", "topic", "what"]
+    assert max(map(len, rows)) <= 80
+    (first,) = [row for row in rows if "batched" in row]
+    assert first.split()[:3] == ["ok", "faster-whisper-batched", "1.2.1"]
+    (at,) = [at for at, row in enumerate(rows) if row.startswith("unknown")]
+    assert rows[at].split()[1:] == ["hub", "not", "known:", "not", "checked"]
+    assert rows[at + 1].split() == ["→", "speedtest", "doctor", "--online"]
 
 
 def test_a_cache_that_cannot_be_written_is_not_fit_and_says_what_to_type(

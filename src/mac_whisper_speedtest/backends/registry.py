@@ -6,7 +6,6 @@ A third-party distribution adds a backend by declaring an entry point in the gro
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from mac_whisper_speedtest import catalog, limits
 from mac_whisper_speedtest.backends.backend import Backend, BackendModel
 from mac_whisper_speedtest.catalog import PublishedFile, Timeouts
-from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.errors import UsageError, nearest_names
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.printable import printable_name, shown
 
@@ -170,11 +169,9 @@ def _named(name: str, available: Mapping[str, Backend]) -> Backend:
     known = canonical(name)
     if known in available:
         return available[known]
-    near = difflib.get_close_matches(name.lower(), [*available, *ALIASES], n=3, cutoff=0.4)
+    hint = nearest_names(name, [*available, *ALIASES], listed_by="speedtest backends list")
     raise UsageError(
-        f"unknown backend {name!r}",
-        hint=(f"did you mean {', '.join(near)}? " if near else "")
-        + f"known: {', '.join(available)}; or a .toml file that describes a program",
+        f"unknown backend {name!r}", hint=f"{hint}; or a .toml file that describes a program"
     )
 
 

@@ -6,7 +6,6 @@ backends load; `model_info` puts both together for one backend. The tests check 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from dataclasses import dataclass, replace
@@ -39,7 +38,7 @@ from mac_whisper_speedtest.catalog.model_info import (
     size_class_for,
     size_classes,
 )
-from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.errors import UsageError, nearest_names
 
 # Models outside the catalog are written ``org/name@`` and a whole commit: a branch or a tag can
 # move, and the name becomes part of a path.
@@ -214,11 +213,8 @@ def model(name: str) -> Model:
         near = [other for other in known if name in other]
         reason = "means different networks to different backends"
         raise UsageError(f"the model name {name!r} {reason}", hint=f"say {' or '.join(near)}")
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    raise UsageError(
-        f"unknown model {name!r}",
-        hint=(f"did you mean {', '.join(near)}? " if near else "") + f"known: {', '.join(known)}",
-    )
+    hint = nearest_names(name, known, listed_by="speedtest models list")
+    raise UsageError(f"unknown model {name!r}", hint=hint)
 
 
 def formats_of(model: Model) -> dict[str, WeightsFormat]:

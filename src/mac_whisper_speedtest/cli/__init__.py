@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import io
 
 import click
 
-from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
+from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, UsageError, nearest_names
 from mac_whisper_speedtest.version import __version__
 
 # name -> (module, or module:attribute where a module has several; one line for --help). The lines
@@ -50,6 +49,14 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(commands, attribute or "command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            hint = nearest_names(args[0], _COMMANDS, listed_by="speedtest --help")
+            raise UsageError(f"there is no command {args[0]!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
@@ -76,21 +83,23 @@ def main() -> int:
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.ClickException as error:
-        text = io.StringIO()
-        error.show(text)
-        _notify(text.getvalue().rstrip())
-        return int(ExitCode.USAGE)
+        context = getattr(error, "ctx", None)
+        if context is not None and error.message == context.get_help():  # a group without a command
+            click.echo(error.message, err=True)
+            return int(ExitCode.USAGE)
+        hint = f"see {context.command_path} --help" if context else ""
+        return _failed(error.format_message().rstrip("."), hint, ExitCode.USAGE)
     except SpeedtestError as error:
-        _notify(f"speedtest: error: {error.message}")
-        if error.hint:
-            _notify(f"  hint: {error.hint}")
-        return int(error.exit_code)
+        return _failed(error.message, error.hint, error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("speedtest: interrupted", err=True)
         return int(ExitCode.INTERRUPTED)
 
 
-def _notify(text: str) -> None:
+def _failed(message: str, hint: str, code: ExitCode) -> int:
     from mac_whisper_speedtest.cli.output import notify  # not for --help
 
-    notify(text)
+    notify(f"speedtest: error: {message}")
+    if hint:
+        notify(f"  hint: {hint}")
+    return int(code)

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mac_whisper_speedtest.doctor.lines import Checkup
+    from mac_whisper_speedtest.report.console import TextConsole
     from mac_whisper_speedtest.results.schema import NoiseInfo
 
 
 _SCHEMA_VERSION = 1
 _WIDE = 10_000  # columns: in a pipe every line stays one line
+_IN_SECTION = {"backends": "backend "}
+"""How topics of a section begin, which its title has said."""
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"}
 
 
@@ -42,7 +45,7 @@ def command(context: click.Context, as_json: bool, quick: bool, online: bool) ->
     if as_json:
         output.echo_json(_document(checkup))
     else:
-        _print(checkup)
+        print_checkup(checkup)
     context.exit(ExitCode.OK if checkup.fit else ExitCode.UNFIT)
 
 
@@ -57,22 +60,37 @@ def _document(checkup: Checkup) -> dict[str, Any]:
     }
 
 
-def _print(checkup: Checkup) -> None:
+def print_checkup(checkup: Checkup, console: TextConsole | None = None) -> None:
+    """Print a checkup; in a console that is too narrow, with what to type on lines of its own.
+
+    Args:
+        checkup: of this machine.
+        console: where; by default stdout, and in a pipe every line stays one line.
+    """
     from rich.table import Table
     from rich.text import Text
 
     from mac_whisper_speedtest.report.console import output_console
 
-    console = output_console(pipe=_WIDE)
+    console = output_console(console, pipe=_WIDE)
+    headings = ["state", "topic", "what", "next"]
+    needed = 2 * len(headings) + sum(
+        max(len(getattr(line, name)) for line in checkup.lines)
+        for name in ("state", "topic", "seen", "next")
+    )
+    narrow = console.width < needed
     table = Table(box=None, pad_edge=False)
-    for heading in ("state", "topic", "what", "next"):
-        table.add_column(heading, overflow="fold")
+    for heading in headings[:-1] if narrow else headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading in {"state", "topic"})
     for section in checkup.sections:
         table.add_row()
         table.add_row("", Text(section.title.upper(), style="bold"))
         for line in section.lines:
-            style = _STYLES[line.state]
-            table.add_row(Text(line.state, style=style), line.topic, line.seen, line.next)
+            fields = [line.topic, line.seen, line.next]
+            if narrow:  # what to type stands below what was found
+                topic = line.topic.removeprefix(_IN_SECTION.get(section.title, ""))
+                fields = [topic, "\n→ ".join(filter(None, (line.seen, line.next)))]
+            table.add_row(Text(line.state, style=_STYLES[line.state]), *fields)
     with contextlib.nullcontext() if console.is_terminal else console.capture() as page:
         console.print(table)
         console.print()

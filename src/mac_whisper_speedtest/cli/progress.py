@@ -18,7 +18,7 @@ import msgspec
 
 from mac_whisper_speedtest.audio.microphone import meter
 from mac_whisper_speedtest.cli.output import RewrittenLine
-from mac_whisper_speedtest.cli.running_figures import RunningFigures
+from mac_whisper_speedtest.cli.running_figures import RunningFigures, duration_by_history
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.privacy import scrub
@@ -239,7 +239,7 @@ class _Lines(Observer):
 
     def began(self, manifest: s.Manifest, limit_s: float, past: Sequence[s.Event]) -> None:
         self._run = RunningFigures(manifest, limit_s, past)
-        self._permanent(self._run.outlook())
+        self._permanent(self._run.outlook(duration_by_history(manifest)))
 
     def visit(self, number: int, rounds: int, cell: str) -> None:
         # Rounds that replace disturbed ones are numbered after those that were planned.

@@ -8,11 +8,45 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.printable import duration_text
+from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import counted, interval_text, speed_form
 from mac_whisper_speedtest.stats import intervals
 from mac_whisper_speedtest.summary import samples
+
+
+def duration_by_history(manifest: s.Manifest) -> float | None:
+    """Seconds that a run takes if its cells are as fast as the last time on such a machine.
+
+    Returns:
+        ``None`` if a cell was never measured here, or the stored runs cannot be read.
+    """
+    from mac_whisper_speedtest.store.index import open_index  # only where progress is shown
+
+    audio_s = {clip.name: clip.seconds for clip in manifest.clips}
+    request = manifest.request
+    here = comparable.hardware_class(manifest.machine)
+    round_s = 0.0
+    try:
+        with open_index() as index:
+            runs = {run.number for run in index.runs() if run.hardware == here}
+            for plan in manifest.cells:
+                found = [
+                    row.cell.summary
+                    for row in index.cells(backend=plan.backend, model=plan.model)
+                    if row.number in runs and row.cell.summary and row.cell.summary.rtfx
+                ]
+                if not found:
+                    return None
+                last = found[-1]
+                begin_s = (last.import_s or 0.0) + (last.load_s or 0.0)
+                calls = request.passes + 1  # the first call is a warm-up
+                round_s += begin_s + calls * audio_s[plan.clip] / (last.rtfx or math.inf)
+    except StorageError:
+        return None
+    return round_s * request.rounds
 
 
 @dataclass(slots=True)
@@ -78,14 +112,21 @@ class RunningFigures:
         for event in past:
             self.add(event)
 
-    def outlook(self) -> str:
-        """What will be measured, and how long it takes at most."""
+    def outlook(self, expected_s: float | None = None) -> str:
+        """What will be measured, and how long it takes.
+
+        Args:
+            expected_s: as far as earlier runs tell, in seconds.
+        """
         rounds = "" if self._adaptive else f" in {counted(self._request.rounds, 'round')}"
         cells = counted(len(self._cells), "cell")
         what = f"measuring {cells}{rounds} on {self._audio_s:.1f} s of speech"
         if math.isinf(self._limit_s):
             return f"{what}; it ends when the intervals are narrow enough"
-        return f"{what}; at most {duration_text(self._limit_s)}"
+        most = f"at most {duration_text(self._limit_s)}"
+        if expected_s is None or expected_s >= self._limit_s:
+            return f"{what}; {most}"
+        return f"{what}; about {duration_text(expected_s)} by earlier runs, {most}"
 
     def visit(self, cell: str) -> None:
         """A cell's round begins."""

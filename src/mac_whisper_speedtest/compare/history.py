@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mac_whisper_speedtest.backends.registry import canonical
 from mac_whisper_speedtest.compare import document as h
 from mac_whisper_speedtest.compare import facts, sources
-from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.errors import UsageError, nearest_names
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.stats import changepoints, ranking
@@ -130,9 +130,12 @@ def _looked_up(
         known = {without_version(each) for run in runs.values() for each in run.backends}
         filters = {"model": model, "clip": clip, "contract": contract}
         asked_for = "".join(f", {what} {value}" for what, value in filters.items() if value)
+        listed_by = "speedtest results list"
         raise UsageError(
             f"no run has measured {name}{asked_for}",
-            hint=f"runs have {', '.join(sorted(known))}" if known else "there is no run yet",
+            hint=nearest_names(name, sorted(known), listed_by=listed_by)
+            if known and name not in known
+            else f"{listed_by} shows what runs have measured",
         )
     return cells, runs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Collection, Sequence
@@ -27,6 +28,7 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import counted
 from mac_whisper_speedtest.run import noise_floor, plan
 from mac_whisper_speedtest.run.plan import Cell
 from mac_whisper_speedtest.version import __version__
@@ -35,6 +37,7 @@ from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.launch import not_installed, program
 
+_MOST_THREADS_PER_CORE = 4
 _TOOL = "mac-whisper-speedtest"
 _LIBRARIES = ("av", "jiwer", "msgspec", "numpy", "psutil", "soxr", "whisper-normalizer")
 
@@ -95,6 +98,7 @@ def prepare(
     for model in request.models:
         catalog.model(model)
     host.placement(cores=request.affinity or (), nice=request.nice)
+    _require_cores(request.threads)
     speech = load_audio(request, notify=notify, level=level)
     known = {each.language for each in speech.recordings if each.language is not None}
     left = request.contract["language"] is None or request.language == AUTO  # to the libraries
@@ -137,6 +141,17 @@ def prepare(
     )
     repairs = tuple(scrub(text) for text in repaired)
     return Prepared(settled, speech, cells, weights, unavailable, repairs, noise_floor.last())
+
+
+def _require_cores(threads: int) -> None:
+    """Refuse a number of threads that would only bring the machine to a halt."""
+    cores = os.cpu_count() or 1
+    if threads > _MOST_THREADS_PER_CORE * cores:
+        raise UsageError(
+            f"--threads is {threads}, but this machine has {counted(cores, 'core')}",
+            hint=f"the most is {_MOST_THREADS_PER_CORE * cores}; "
+            "without --threads it is one per core",
+        )
 
 
 def prepared_cells(request: Request, backends: Sequence[Backend], clip: str) -> list[Cell]:
