@@ -159,6 +159,14 @@ def judged(backend: Backend, answer: Answer, *gpus: str) -> tuple[str, str]:
         (CT2, "devices: cpu ", (), "ok", "sees cpu"),
         (CT2, "devices: cpu cuda", ("cuda",), "ok", "sees cpu, cuda"),
         (CT2, "devices: cpu", ("cuda",), "warn", "not this machine's GPU (cuda)"),
+        (
+            CT2,
+            "missing: libcublas.so.12: no\ndevices: cpu",
+            ("cuda",),
+            "warn",
+            "libcublas.so.12: no",
+        ),
+        (CT2, "missing: \ndevices: cpu cuda", ("cuda",), "ok", "sees cpu, cuda"),
         (CT2, "devices: cpu", ("metal",), "ok", "sees cpu"),
         (MLX, "devices: cpu metal ", ("metal",), "ok", "sees cpu, metal"),
         (MLX, "devices: cpu", ("metal",), "warn", "not this machine's GPU (metal)"),
@@ -229,7 +237,14 @@ def test_a_machine_without_any_backend_is_told_how_to_install_one() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "question", "devices"),
     [
-        ("ctranslate2", "def get_cuda_device_count(): return 2", CT2, ["cpu", "cuda"]),
+        # cuBLAS is not there, or is: without it a GPU cannot be used.
+        ("ctranslate2", "def get_cuda_device_count(): return 2", CT2, ["cpu"]),
+        (
+            "ctranslate2",
+            "import ctypes as c\nc.CDLL = lambda *_, mode: 0\nget_cuda_device_count = lambda: 2",
+            CT2,
+            ["cpu", "cuda"],
+        ),
         ("ctranslate2", "def get_cuda_device_count(): return 0", CT2, ["cpu"]),
         ("ctranslate2", "raise ImportError('libcudart is missing')", CT2, None),
         (

@@ -453,6 +453,15 @@ def test_a_gpu_that_nothing_forbade_and_that_was_not_used_is_reported(
     assert list(found) == ([message] if said else [])
 
 
+def test_why_the_gpu_was_not_used_is_said_where_the_adapter_knows() -> None:
+    plain = cell(loads=[load(device="cpu", device_asked="auto")])
+    backend = msgspec.structs.replace(
+        plain.backend, versions={"ctranslate2": "4.8.5"}, details={"cuda": "no libcublas.so.12"}
+    )
+    (found,) = contract_findings.unused_gpu(msgspec.structs.replace(plain, backend=backend), NVIDIA)
+    assert found.endswith("(ctranslate2 4.8.5 can use one): no libcublas.so.12")
+
+
 def test_a_device_that_is_not_named_is_told() -> None:
     found = list(contract_findings.device(cell(loads=[load(device="auto")])))
     assert found == ["does not say what it ran on"]

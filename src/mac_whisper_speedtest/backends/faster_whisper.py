@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mac_whisper_speedtest.backends import cuda
 from mac_whisper_speedtest.backends.adapter import (
     DecodedSegment,
     LibraryAdapter,
@@ -27,7 +28,6 @@ RECIPE = Recipe(
     name="faster-whisper",
     distribution="faster-whisper",
     version="1.2.1",
-    # CTranslate2 loads cuBLAS and cuDNN by itself on a machine with CUDA.
     platforms=("darwin-arm64", "darwin-x86_64", "linux"),
     size_bytes=417_000_000,
 )
@@ -60,22 +60,21 @@ class FasterWhisper(LibraryAdapter):
     distributions = ("faster-whisper", "ctranslate2", "numpy", "tokenizers")
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA.
+        """Load a CTranslate2 folder; ``auto`` is float16 on GPUs that have it, else float32.
 
-        float16 weights are widened to float32 on CPUs because CTranslate2 has no float16 kernels
-        there; int8 would be faster, but is not the arithmetic of the other backends.
+        float16 weights are widened to float32 where CTranslate2 has no float16 kernels: on CPUs,
+        and on GPUs that are slow at it. int8 would be faster, but is not the arithmetic of the
+        other backends.
         """
         from faster_whisper import WhisperModel
 
-        device = ctranslate2_device(params.device)
+        device, details = ctranslate2_device(params.device)
         precision = params.model.precision
-        if precision == "auto":
-            precision = "float16" if device == "cuda" else "float32"
         try:
             self._model = WhisperModel(
                 params.model.path,
                 device=device,
-                compute_type=precision,
+                compute_type=native_precision(device) if precision == "auto" else precision,
                 cpu_threads=params.threads,
                 num_workers=1,
                 local_files_only=True,
@@ -83,7 +82,7 @@ class FasterWhisper(LibraryAdapter):
         except (ValueError, RuntimeError) as error:
             raise ModelUnusableError(str(error)) from error
         inner = self._model.model
-        return LoadedModel(device=inner.device, precision=inner.compute_type)
+        return LoadedModel(inner.device, inner.compute_type, details)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Return a generator: faster-whisper does the work when it is drained."""
@@ -99,13 +98,35 @@ class FasterWhisper(LibraryAdapter):
         self._model.model.unload_model()
 
 
-def ctranslate2_device(requested: str) -> str:
-    """The device to use; ``auto`` is CUDA where CTranslate2 finds it, else the CPU."""
+def ctranslate2_device(requested: str) -> tuple[str, dict[str, str]]:
+    """The device to use, and facts about it for the record.
+
+    ``auto`` is CUDA where CTranslate2 finds a GPU and cuBLAS can be loaded, else the CPU. Without
+    cuBLAS a model loads on CUDA, and the first transcription fails.
+
+    Raises:
+        ModelUnusableError: CUDA was requested, and cuBLAS cannot be loaded.
+    """
     import ctranslate2
 
-    if requested != "auto":
-        return requested
-    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    if requested not in {"auto", "cuda"}:
+        return requested, {}
+    if requested == "auto" and not ctranslate2.get_cuda_device_count():
+        return "cpu", {}
+    missing = cuda.preload_cublas()
+    if not missing:
+        return "cuda", {}
+    if requested == "auto":
+        return "cpu", {"cuda": missing}
+    raise ModelUnusableError(f"CTranslate2 needs cuBLAS 12 on a GPU: {missing}")
+
+
+def native_precision(device: str) -> str:
+    """What ``auto`` computes in: float16 where CTranslate2 has it for this GPU, else float32."""
+    import ctranslate2
+
+    fast = device == "cuda" and "float16" in ctranslate2.get_supported_compute_types("cuda")
+    return "float16" if fast else "float32"
 
 
 def arguments(contract: DecodeContract) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.faster_whisper import ctranslate2_device
+from mac_whisper_speedtest.backends.faster_whisper import ctranslate2_device, native_precision
 from mac_whisper_speedtest.backends.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -79,17 +79,18 @@ class WhisperX(LibraryAdapter):
     )
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA."""
+        """Load a CTranslate2 folder; ``auto`` is what it is for faster-whisper."""
         import torch
         from whisperx.asr import load_model
 
+        device, details = ctranslate2_device(params.device)
         precision = params.model.precision
         torch.set_num_threads(params.threads)
         with unusable_on(ValueError, RuntimeError, OSError):
             self._pipeline = load_model(
                 params.model.path,
-                device=ctranslate2_device(params.device),
-                compute_type="default" if precision == "auto" else precision,
+                device=device,
+                compute_type=native_precision(device) if precision == "auto" else precision,
                 # It recognizes English-only models by their name, which a folder does not have.
                 language="en" if params.model.name.endswith(".en") else None,
                 vad_method="pyannote",
@@ -101,7 +102,7 @@ class WhisperX(LibraryAdapter):
             self._pipeline.model, "generate_segment_batched", describe_batch
         )
         inner = self._pipeline.model.model
-        return LoadedModel(device=inner.device, precision=inner.compute_type)
+        return LoadedModel(inner.device, inner.compute_type, details)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Decoding options belong to the pipeline, language and task to the call."""

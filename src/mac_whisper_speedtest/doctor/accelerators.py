@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 
+from mac_whisper_speedtest.backends import cuda
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
@@ -26,6 +27,7 @@ from mac_whisper_speedtest.machine.gpu import (
     OPEN_TIMEOUT_S,
     POWER_BRAKE,
     SW_THERMAL,
+    unused_kind,
 )
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 from mac_whisper_speedtest.worker import launch
@@ -35,6 +37,7 @@ TIMEOUT_S = 10.0
 when it has not; the doctor does not wait for the latter."""
 
 _MARK = "devices:"
+_MISSING = "missing:"
 _WHISPER_CPP_MARK = "system info:"
 
 # version.py identifies a CPU-only build of torch without importing the rest.
@@ -49,9 +52,13 @@ else:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     print("{_MARK} cpu", "cuda" * cuda, "mps" * mps)
 """
+# A GPU is counted without cuBLAS, and then used without it: the first transcription would fail.
 _CTRANSLATE2 = f"""
-import ctranslate2
-print("{_MARK} cpu", "cuda" * (ctranslate2.get_cuda_device_count() > 0))
+import ctranslate2, runpy
+gpus = ctranslate2.get_cuda_device_count() > 0
+missing = runpy.run_path({cuda.__file__!r})["preload_cublas"]() if gpus else ""
+print("{_MISSING}", missing)
+print("{_MARK} cpu", "cuda" * (gpus and not missing))
 """
 _MLX = f"""
 import mlx.core as mx
@@ -186,6 +193,14 @@ def parse_devices(answer: str) -> list[str] | None:
     return None
 
 
+def _missing(answer: str) -> str:
+    """Why the library cannot use a GPU that it sees, in its own words; empty if it can."""
+    lines = (
+        line.removeprefix(_MISSING) for line in answer.splitlines() if line.startswith(_MISSING)
+    )
+    return next(lines, "").strip()
+
+
 def _installed(
     location: InterpreterLocation, answers: InterpreterAnswers | None, gpus: Collection[str]
 ) -> CheckupLine:
@@ -206,21 +221,13 @@ def _installed(
         seen = f"{location.where}; accelerators not known: {reason}"
         then = "speedtest doctor, once more" if "did not answer" in reason else info
         return CheckupLine(topic, Readiness.UNKNOWN, seen, then)
+    missing = _missing(answer) if isinstance(answer, str) else ""
     verb = "is built for" if location.question == _WHISPER_CPP else "sees"
     seen = f"{location.where}; may use {may}; {verb} {', '.join(sees)}"
-    if missed := _missed(backend, sees, gpus):
-        return warn(topic, f"{seen}: not this machine's GPU ({missed})", info)
+    if missed := unused_kind(gpus, backend.devices, sees):
+        why = f": {missing}" if missing else ""
+        return warn(topic, f"{seen}: not this machine's GPU ({missed}){why}", info)
     return ok(topic, seen)
-
-
-def _missed(backend: Backend, sees: Collection[str], gpus: Collection[str]) -> str:
-    """The GPU that the machine has, the backend may use, and its library does not see."""
-    if "cuda" in gpus and "cuda" in backend.devices and "cuda" not in sees:
-        return "cuda"
-    apple = {"metal", "mps", "coreml"}
-    if "metal" in gpus and apple & set(backend.devices) and not apple & set(sees):
-        return "metal"
-    return ""
 
 
 def _topic(backend: Backend) -> str:

@@ -38,6 +38,25 @@ OPEN_TIMEOUT_S = 8.0
 _DRIVER = Path("/proc/driver/nvidia/version")
 
 
+_APPLES = frozenset({"metal", "mps", "coreml"})
+"""Names of the devices that are Apple's GPU, or may be."""
+
+
+def unused_kind(present: Collection[str], usable: Collection[str], used: Collection[str]) -> str:
+    """The kind of GPU that is present and could have been used, and is not; else empty.
+
+    Args:
+        present: the kinds of GPU that the machine has, ``cuda`` and ``metal``.
+        usable: the devices that a backend can be built for.
+        used: the devices that its library sees here, or that it ran on.
+    """
+    if "cuda" in present and "cuda" in usable and "cuda" not in used:
+        return "cuda"
+    if "metal" in present and _APPLES & set(usable) and not _APPLES & set(used):
+        return "metal"
+    return ""
+
+
 class Nvml:
     """The GPUs of this machine, in NVML's order (by PCI bus), regardless of CUDA_VISIBLE_DEVICES.
 

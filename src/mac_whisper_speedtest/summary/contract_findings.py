@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
+from mac_whisper_speedtest.machine.gpu import unused_kind
 from mac_whisper_speedtest.results import schema as s
 
 SEGMENT_SLACK_S = 1.0
@@ -18,8 +19,8 @@ _SAME_PRECISION = {
     **dict.fromkeys(("f16", "fp16", "half"), "float16"),
     "bf16": "bfloat16",
 }
-_CUDA_LIBRARIES = ("torch", "ctranslate2")
-"""Libraries that use an NVIDIA GPU if they are built for it."""
+_LIBRARY_DEVICES = {"torch": ("cuda", "mps"), "ctranslate2": ("cuda",)}
+"""Libraries → the GPUs that they use if they are built for them."""
 _FOR_CORE_ML = "ggml-coreml"
 """The format of weights that has an encoder for Core ML beside those for any other device."""
 _SAYS_NOTHING = {"", "auto", "default", "unknown"}
@@ -103,13 +104,20 @@ def device(cell: s.CellResult) -> Iterator[str]:
 
 
 def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
-    """The CPU, where nothing asked for it and the library could have used an NVIDIA GPU."""
-    known = machine.gpus if machine.os == "Linux" else None  # there, only NVIDIA's are detected
-    libraries = [name for name in _CUDA_LIBRARIES if name in cell.backend.versions]
-    on_cpu = [load for load in cell.loads if (load.device_asked, load.device) == ("auto", "cpu")]
-    if known and libraries and on_cpu:
-        built = f"{libraries[0]} {cell.backend.versions[libraries[0]]}"
-        yield f"ran on the CPU, though the machine has the GPU {known[0]} ({built} can use one)"
+    """The CPU, where nothing asked for it and the library could have used the machine's GPU."""
+    present = {"cuda"} if machine.gpus and machine.os == "Linux" else set()  # only NVIDIA's there
+    libraries = [name for name in _LIBRARY_DEVICES if name in cell.backend.versions]
+    used = [load.device for load in cell.loads if load.device_asked == "auto"]
+    if not (machine.gpus and libraries and "cpu" in used):
+        return
+    library = libraries[0]
+    if unused_kind(present, _LIBRARY_DEVICES[library], ["cpu"]):
+        why = cell.backend.details.get("cuda", "")
+        yield (
+            f"ran on the CPU, though the machine has the GPU {machine.gpus[0]} "
+            f"({library} {cell.backend.versions[library]} can use one)"
+            + (f": {why}" if why else "")
+        )
 
 
 def precision(cell: s.CellResult) -> Iterator[str]:

@@ -1,0 +1,111 @@
+"""NVIDIA's libraries as a worker meets them: cuBLAS out of a wheel, and the GPU that CUDA uses.
+
+Standard library only. ``doctor`` runs this file by its path, in a backend's own interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CUBLAS = "libcublas.so.12"
+_WHEEL_PLACE = Path("cublas", "lib", CUBLAS)  # of nvidia-cublas-cu12, below the package nvidia
+_DRIVER = "libcuda.so.1"
+
+# CUdevice_attribute of cuda.h.
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+_NAME_BYTES = 256
+
+
+def preload_cublas() -> str:
+    """Load cuBLAS 12, which CTranslate2 looks up by its bare name at the first product.
+
+    A library that is loaded is found by its name, whatever the search path is (dlopen(3)). That of
+    the wheel nvidia-cublas-cu12 is tried first, then the system's. It needs no driver to be loaded.
+
+    Returns:
+        Why it cannot be loaded; empty when it is.
+    """
+    try:
+        nvidia = importlib.util.find_spec("nvidia")
+        folders = (nvidia.submodule_search_locations or ()) if nvidia else ()
+        found = [path for each in folders if (path := Path(each, _WHEEL_PLACE)).exists()]
+        ctypes.CDLL(str(found[0] if found else CUBLAS), mode=ctypes.RTLD_GLOBAL)
+    except (OSError, ValueError) as error:  # ValueError: a module named nvidia without a spec
+        return str(error)
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedGpu:
+    """The NVIDIA GPU that a worker computes on, as CUDA's driver describes it.
+
+    Attributes:
+        name: of the model.
+        uuid: of the GPU, or of its MIG instance, in hexadecimal digits and hyphens.
+        pci: its address, such as ``0000:65:00.0``.
+        capability: its compute capability, such as ``9.0``.
+        memory_bytes: its memory, or that of the MIG instance.
+        cuda: the version of CUDA that the driver supports, such as ``13.0``.
+    """
+
+    name: str = ""
+    uuid: str = ""
+    pci: str = ""
+    capability: str = ""
+    memory_bytes: int | None = None
+    cuda: str = ""
+
+
+def used_gpu(device: str, library: str = _DRIVER) -> UsedGpu | None:
+    """The GPU behind a backend's ``device``: ``cuda`` is the first that CUDA shows, ``cuda:1`` ...
+
+    The driver's own interface is asked, because not every library says which GPU it is on, and its
+    numbers are those of this process: they follow ``CUDA_VISIBLE_DEVICES``. Never raises.
+
+    Returns:
+        ``None`` for other devices, and where the driver does not answer.
+    """
+    family, _, number = device.partition(":")
+    if family != "cuda" or not (number.isdecimal() or not number):
+        return None
+    try:
+        return _described(ctypes.CDLL(library), int(number or 0))
+    except (OSError, AttributeError):
+        return None
+
+
+def _described(driver: Any, ordinal: int) -> UsedGpu | None:
+    gpu, count = ctypes.c_int(), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(gpu), ordinal):
+        return None
+
+    def number(function: Any, *arguments: Any) -> int | None:
+        return None if function(ctypes.byref(count), *arguments) else count.value
+
+    def text(function: Any) -> str:
+        buffer = ctypes.create_string_buffer(_NAME_BYTES)
+        failed = function(buffer, _NAME_BYTES, gpu)
+        return "" if failed else buffer.value.decode("utf-8", "replace")
+
+    # Only the second version names a MIG instance; it came with CUDA 11.4.
+    identify = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
+    identity = (ctypes.c_ubyte * 16)()
+    unnamed = identify(ctypes.byref(identity), gpu)
+    total = ctypes.c_size_t()
+    unsized = driver.cuDeviceTotalMem_v2(ctypes.byref(total), gpu)
+    major = number(driver.cuDeviceGetAttribute, _CAPABILITY_MAJOR, gpu)
+    minor = number(driver.cuDeviceGetAttribute, _CAPABILITY_MINOR, gpu)
+    version = number(driver.cuDriverGetVersion) or 0
+    return UsedGpu(
+        name=text(driver.cuDeviceGetName),
+        uuid="" if unnamed else str(uuid.UUID(bytes=bytes(identity))),
+        pci=text(driver.cuDeviceGetPCIBusId),
+        capability="" if major is None or minor is None else f"{major}.{minor}",
+        memory_bytes=None if unsized else total.value,
+        cuda=f"{version // 1000}.{version % 1000 // 10}" if version else "",
+    )

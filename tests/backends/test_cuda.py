@@ -1,0 +1,152 @@
+"""cuBLAS out of a wheel and CUDA's driver, from libraries that a compiler makes of a few lines."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mac_whisper_speedtest.backends import cuda, faster_whisper
+from mac_whisper_speedtest.backends.adapter import ModelUnusableError
+from mac_whisper_speedtest.backends.cuda import UsedGpu
+
+DRIVER = r"""
+#include <string.h>
+/* As in cuda.h: 0 is success, 1 an invalid value, 101 an invalid device. */
+int cuInit(unsigned flags) { return FAILS; }
+int cuDriverGetVersion(int *version) { *version = 12080; return 0; }
+int cuDeviceGet(int *device, int ordinal) { *device = ordinal + 40; return ordinal > 1 ? 101 : 0; }
+int cuDeviceGetName(char *name, int length, int device) {
+  strncpy(name, device == 40 ? "Tesla V100-SXM2-16GB" : "NVIDIA A100 MIG 1g.5gb", length);
+  return 0;
+}
+int cuDeviceGetPCIBusId(char *address, int length, int device) {
+  if (device != 40) return 1;
+  strncpy(address, "0000:65:00.0", length);
+  return 0;
+}
+int UUID_NAME(unsigned char *bytes, int device) {
+  for (int at = 0; at < 16; at++) bytes[at] = at + device;
+  return 0;
+}
+int cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = 17179869184u; return 0; }
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  *value = attribute == 75 ? 7 : attribute == 76 ? 0 : -1;
+  return 0;
+}
+"""
+V100 = UsedGpu(
+    name="Tesla V100-SXM2-16GB",
+    uuid="28292a2b-2c2d-2e2f-3031-323334353637",
+    pci="0000:65:00.0",
+    capability="7.0",
+    memory_bytes=16 << 30,
+    cuda="12.8",
+)
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+)
+
+
+def compiled(path: Path, source: str, **macros: str) -> str:
+    """A shared library of that path, which others find under its file name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = [f"-D{name}={value}" for name, value in macros.items()]
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", f"-Wl,-soname,{path.name}", *words, "-xc", "-", "-o", str(path)],
+        input=source.encode(),
+        check=True,
+    )
+    return str(path)
+
+
+def test_the_gpu_is_described_by_cuda_s_driver(tmp_path: Path) -> None:
+    driver = compiled(tmp_path / "libcuda.so.1", DRIVER, FAILS="0", UUID_NAME="cuDeviceGetUuid_v2")
+    assert cuda.used_gpu("cuda", driver) == V100
+    assert cuda.used_gpu("cuda:0", driver) == V100
+    instance = cuda.used_gpu("cuda:1", driver)
+    assert instance is not None
+    assert (instance.name, instance.pci) == ("NVIDIA A100 MIG 1g.5gb", "")
+    assert cuda.used_gpu("cuda:2", driver) is None, "it has two"
+
+
+def test_a_driver_from_before_mig_is_asked_under_the_older_name(tmp_path: Path) -> None:
+    driver = compiled(tmp_path / "libcuda.so.1", DRIVER, FAILS="0", UUID_NAME="cuDeviceGetUuid")
+    assert cuda.used_gpu("cuda", driver) == V100
+
+
+def test_what_is_no_gpu_of_cuda_s_is_not_described(tmp_path: Path) -> None:
+    broken = compiled(tmp_path / "libcuda.so.1", DRIVER, FAILS="999", UUID_NAME="cuDeviceGetUuid")
+    assert cuda.used_gpu("cuda", broken) is None
+    assert cuda.used_gpu("cuda", str(tmp_path / "missing.so")) is None
+    empty = compiled(tmp_path / "empty.so", "")
+    assert cuda.used_gpu("cuda", empty) is None
+    for device in ("cpu", "metal", "cuda:x", "cuda0"):
+        assert cuda.used_gpu(device, broken) is None
+
+
+PRELOADED = """
+import ctypes, runpy
+assert not runpy.run_path({module!r})["preload_cublas"]()
+print(ctypes.CDLL("libcublas.so.12").cublasSgemm())  # as CTranslate2 looks it up
+"""
+
+
+def test_cublas_of_the_wheel_is_found_by_its_bare_name_once_it_is_loaded(tmp_path: Path) -> None:
+    compiled(
+        tmp_path / "nvidia" / "cublas" / "lib" / cuda.CUBLAS, "int cublasSgemm() { return 42; }"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", PRELOADED.format(module=cuda.__file__)],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("42\n", 0), done.stderr
+
+
+def ctranslate2(monkeypatch: pytest.MonkeyPatch, gpus: int, *types: str) -> None:
+    fake = SimpleNamespace(
+        get_cuda_device_count=lambda: gpus, get_supported_compute_types=lambda _device: set(types)
+    )
+    monkeypatch.setitem(sys.modules, "ctranslate2", fake)
+
+
+def test_without_cublas_auto_is_the_cpu_and_says_why_and_cuda_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ctranslate2(monkeypatch, 1)
+    monkeypatch.setattr(cuda, "CUBLAS", "libcublas.so.1200")
+    device, details = faster_whisper.ctranslate2_device("auto")
+    assert device == "cpu"
+    assert "libcublas.so.1200" in details["cuda"]
+    with pytest.raises(ModelUnusableError, match=r"needs cuBLAS 12 .*libcublas\.so\.1200"):
+        faster_whisper.ctranslate2_device("cuda")
+    assert faster_whisper.ctranslate2_device("cpu") == ("cpu", {})
+
+
+def test_without_a_gpu_cublas_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ctranslate2(monkeypatch, 0)
+    monkeypatch.setattr(cuda, "preload_cublas", lambda: pytest.fail("looked"))
+    assert faster_whisper.ctranslate2_device("auto") == ("cpu", {})
+
+
+@pytest.mark.parametrize(
+    ("types", "precision"),
+    [
+        (("int8", "int8_float32", "float32"), "float32"),  # a GTX 1080
+        (("float16", "int8_float16", "int8", "float32"), "float16"),  # an L4
+    ],
+)
+def test_auto_computes_in_what_the_gpu_is_fast_at(
+    monkeypatch: pytest.MonkeyPatch, types: tuple[str, ...], precision: str
+) -> None:
+    ctranslate2(monkeypatch, 1, *types)
+    assert faster_whisper.native_precision("cuda") == precision
+    assert faster_whisper.native_precision("cpu") == "float32"
