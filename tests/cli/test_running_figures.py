@@ -74,7 +74,7 @@ def test_earlier_runs_on_such_a_machine_say_how_long_it_will_take(
     unknown = run_of(FakeCell("a"), FakeCell("c"), rounds=6).run.manifest
     assert duration_by_history(unknown) is None
     outlook = RunningFigures(planned, 240.0).outlook(seconds)
-    assert outlook.endswith(f"about {seconds:.0f} s by earlier runs, at most 4 min")
+    assert outlook.endswith("about 2 min by earlier runs, at most 4 min")
     assert "earlier" not in RunningFigures(planned, 240.0).outlook(900.0)
 
 
