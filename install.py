@@ -4,6 +4,7 @@ Needs Python 3.11 or newer and a package index; pip may be old or missing. Pytho
 read this file, so that an older one ends with a line that says how to get a newer one.
 """
 
+import platform
 import re
 import shutil
 import subprocess
@@ -31,6 +32,21 @@ def how_to_get_python() -> str:
         )
     return (
         "get it from your system's packages or https://www.python.org; then:  python3.12 install.py"
+    )
+
+
+def intel_mac() -> str:
+    """What to type on a Mac whose Python is one for Intel; empty elsewhere."""
+    if platform.system() != "Darwin" or platform.machine() != "x86_64":
+        return ""
+    command = ["/usr/sbin/sysctl", "-n", "sysctl.proc_translated"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    if said.strip() != "1":
+        return "mac-whisper-speedtest needs Apple silicon: its libraries have left Intel Macs."
+    return (
+        f"{sys.executable} is a Python for Intel Macs and runs under Rosetta.\n"
+        "type:  /opt/homebrew/bin/brew install python@3.12 && "
+        "/opt/homebrew/bin/python3.12 install.py"
     )
 
 
@@ -64,6 +80,9 @@ def main() -> None:
         this = ".".join(map(str, sys.version_info[:3]))
         needed = f"mac-whisper-speedtest needs Python 3.11 or newer; {sys.executable} is {this}."
         sys.exit(f"{needed}\n{how_to_get_python()}")
+    unfit = intel_mac()  # Python 3.6 cannot read :=
+    if unfit:
+        sys.exit(unfit)
     if installs_from_outside():
         # Debian's Python cannot put pip into an environment; newer ones work from outside.
         call(sys.executable, "-m", "venv", "--without-pip", FOLDER)

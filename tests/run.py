@@ -2,7 +2,7 @@
 
 Needs Python 3.11 or newer with pip, and a package index. Everything is put into ``.venv-tests``
 beside this file's folder: the pinned packages of requirements.lock, the built-in speech, and the
-environments of the backends for this platform, but for those above 2 GB. The tests themselves then
+environments of the backends that work here, but for those above 2 GB. The tests themselves then
 use no network.
 """
 
@@ -45,7 +45,8 @@ def main() -> int:
     speedtest = FOLDER / "bin" / "speedtest"
     call(speedtest, "clips", "fetch")
     call(speedtest, "models", "pull", "--mirror", "moonshine-tiny-en", "base")
-    # Those with a torch of several gigabytes are left out; their tests are skipped then.
+    # Those with a torch of several gigabytes, and those that cannot work on this system or with
+    # this Python, are left out with a line each; their tests are skipped then.
     call(speedtest, "backends", "install", "--all", "--max-size", "2GB")
     # One file stays in one process, so that what a module prepares is prepared once; in the order
     # of their names, so that the slow ones (backends) come first. One process more than the cores

@@ -48,6 +48,33 @@ def test_a_python_that_is_too_old_says_which_is_needed_and_how_to_get_it(
         assert hint in second
 
 
+@pytest.mark.parametrize(
+    ("system", "machine", "translated", "first"),
+    [
+        ("Darwin", "x86_64", "1", "is a Python for Intel Macs and runs under Rosetta."),
+        ("Darwin", "x86_64", "0", "mac-whisper-speedtest needs Apple silicon: its libraries have"),
+        ("Darwin", "arm64", "0", "end"),
+        ("Linux", "x86_64", "1", "end"),
+    ],
+)
+def test_a_python_for_intel_macs_says_what_to_type(
+    system: str, machine: str, translated: str, first: str
+) -> None:
+    code = (
+        f"import sys, types; sys.path.insert(0, {str(ROOT)!r}); import install as i\n"
+        f"i.platform.system = lambda: {system!r}; i.platform.machine = lambda: {machine!r}\n"
+        f"i.subprocess.run = lambda *_, **__: types.SimpleNamespace(stdout='{translated}\\n')\n"
+        "i.installs_from_outside = lambda: sys.exit('end')\n"
+        "i.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert first in done.stderr.splitlines()[0]
+    assert ("brew install" in done.stderr) is ("Rosetta" in first)
+
+
 def newer(tmp_path: Path) -> Path:
     """A folder with a Python that works, and one that does not."""
     folder = tmp_path / "bin"

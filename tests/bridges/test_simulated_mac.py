@@ -419,7 +419,7 @@ def test_fluidaudio_is_measured_with_its_own_copy(
 def test_apple_s_transcriber_is_a_part_of_macos_26(bare: Mac, new_mac: Callable[..., Mac]) -> None:
     done = bare("backends", "install", "apple-speech")
     assert done.returncode == 2
-    assert "apple-speech needs macOS 26 or newer, and this is 15.5" in done.stderr
+    assert "apple-speech: needs macOS 26 (this is darwin-arm64, macOS 15.5)" in done.stderr
 
     mac = new_mac(macos="26.0", build="25A354")
     mac.machine.tools.plan(name="apple-speech", version="6.2.3", sdk="26.0", revisions={})

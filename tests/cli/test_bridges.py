@@ -127,7 +127,7 @@ def test_elsewhere_it_is_macos_only(
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
     code, _, err = backends("install", "whisperkit")
     assert code == ExitCode.USAGE
-    assert f"whisperkit: macOS only (this is {recipes.this_platform()})" in err
+    assert f"whisperkit: macOS only (this is {recipes.this_platform()}" in err
     assert backends("info", "whisperkit", "--json").json["runs_from"] == "macOS only"
     assert not_installed(BACKEND) == "not for this machine: macOS only"
     assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,7 @@ class SimulatedMac:
         self.home.mkdir(parents=True)
         self._programs = folder / "bin"
         self._programs.mkdir()
-        self.tools = StandInTools(folder / "tools", macos=macos)
+        self.tools = StandInTools(folder / "tools")
         plan = folder / "mac.json"
         system = {"sw_vers -productVersion": macos, "sw_vers -buildVersion": build}
         plan.write_text(json.dumps({"sysctl": SYSCTL, "answers": {**ANSWERS, **system}}))

@@ -1,8 +1,7 @@
 """A stand-in for Apple's command line tools: real programs that do what a plan says.
 
-``StandInTools(folder)`` puts ``swift``, ``xcode-select``, ``xcrun`` and ``sw_vers`` into a folder
-for PATH. The program that this ``swift`` builds speaks enough of the worker protocol to answer
-``hello``.
+``StandInTools(folder)`` puts ``swift``, ``xcode-select`` and ``xcrun`` into a folder for PATH. The
+program that this ``swift`` builds speaks enough of the worker protocol to answer ``hello``.
 """
 
 from __future__ import annotations
@@ -20,10 +19,6 @@ XCODE_SELECT = """
 if "no tools" in plan["faults"]:
     sys.exit("xcode-select: error: unable to get active developer directory")
 print("/Library/Developer/CommandLineTools")
-"""
-SW_VERS = """
-assert sys.argv[1:] == ["-productVersion"], sys.argv
-print(plan["macos"])
 """
 XCRUN = """
 print(plan["sdk"])
@@ -117,14 +112,14 @@ for line in sys.stdin:
 
 
 class StandInTools:
-    """The tools in a folder, of a Mac with that release of macOS.
+    """The tools in a folder.
 
     Attributes:
         folder: for PATH.
     """
 
-    def __init__(self, folder: Path, *, macos: str = "15.5") -> None:
-        self.folder, self._macos = folder, macos
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.plan()
         start = (
@@ -134,7 +129,7 @@ class StandInTools:
             'plan = json.loads((here / "plan.json").read_text())\n'
         )
         texts = {"swift": SWIFT, "xcode-select": XCODE_SELECT, "xcrun": XCRUN}
-        texts |= {"sw_vers": SW_VERS, "program": PROGRAM}
+        texts["program"] = PROGRAM
         for name, text in texts.items():
             (folder / name).write_text(start + text)
             (folder / name).chmod(0o755)
@@ -157,7 +152,6 @@ class StandInTools:
             revisions: of the packages that are resolved.
         """
         plan: dict[str, Any] = {"faults": faults, "version": version, "sdk": sdk, "name": name}
-        plan["macos"] = self._macos
         plan["revisions"] = revisions or {
             "argmax-oss-swift": "1e2a163736dfa5a198e637ae44c114e1c6d5cc2d",
             "swift-argument-parser": "c5d11a805e765f52ba34ec7284bd4fcd6ba68615",

@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.contract import (
     declared,
     deviations,
 )
-from mac_whisper_speedtest.backends.recipe import Recipe, SwiftRecipe
+from mac_whisper_speedtest.backends.recipe import Recipe, SwiftRecipe, unsuited
 from mac_whisper_speedtest.catalog import (
     LocationKind,
     ModelInfo,
@@ -218,7 +218,7 @@ class Backend:
     def made_for_here(self) -> bool:
         """Whether it can run on this platform: an environment or a program of it, or in place."""
         recipe = self.recipe
-        if recipe is None or self.command or self.python or recipe.works_here():
+        if recipe is None or self.command or self.python or not unsuited(recipe):
             return True
         return bool(self.adapter) and self.importable_here()
 

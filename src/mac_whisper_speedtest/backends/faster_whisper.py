@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -28,8 +28,8 @@ RECIPE = Recipe(
     name="faster-whisper",
     distribution="faster-whisper",
     version="1.2.1",
-    platforms=("darwin-arm64", "darwin-x86_64", "linux"),
     size_bytes=417_000_000,
+    size_on={APPLE_SILICON: 181_000_000},
 )
 
 LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 from mac_whisper_speedtest.backends.torch_device import TorchAdapter, prepare
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ RECIPE = Recipe(
     distribution="transformers",
     version="5.23.0",
     requirements=("torch==2.13.0",),
-    platforms=("darwin-arm64", "darwin-x86_64", "linux"),
     size_bytes=903_000_000,
+    size_on={APPLE_SILICON: 628_000_000},
     uses_torch=True,
 )
 

@@ -28,6 +28,7 @@ RECIPE = Recipe(
     version="0.0.10",
     requirements=mlx_runtime.REQUIREMENTS,
     overrides=('torch; python_version < "0"', "tiktoken>=0.3.3"),
+    glibc=mlx_runtime.GLIBC,
     size_bytes=506_000_000,
     notes=(
         "its pin of tiktoken 0.3.3, which has no wheel for Python 3.12 and later, is lifted",

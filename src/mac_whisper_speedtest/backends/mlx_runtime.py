@@ -32,6 +32,7 @@ Nothing of faiss itself is used."""
 # On Linux a plain mlx lacks its native library.
 REQUIREMENTS = ("mlx[cpu]; sys_platform == 'linux'", REQUIREMENT)
 DEVICES = ("cpu", "metal", "cuda")
+GLIBC = "2.35"
 LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 # Half precision is native to Metal and CUDA; MLX's CPU build, all that Linux usually has, emulates

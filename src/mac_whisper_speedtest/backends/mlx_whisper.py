@@ -26,6 +26,7 @@ RECIPE = Recipe(
     version="0.4.3",
     requirements=mlx_runtime.REQUIREMENTS,
     overrides=('torch; python_version < "0"',),
+    glibc=mlx_runtime.GLIBC,
     size_bytes=506_000_000,
     notes=("torch is left out: only a converter in the package imports it",),
 )

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -53,7 +53,10 @@ BACKEND = Backend(
         name="moonshine-voice",
         distribution="moonshine-voice",
         version="0.1.5",
+        macos="15",
+        glibc="2.34",
         size_bytes=106_000_000,
+        size_on={APPLE_SILICON: 75_000_000},
         notes=("chooses its own number of threads",),
     ),
 )

@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 from mac_whisper_speedtest.backends.torch_device import TorchAdapter, prepare
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ RECIPE = Recipe(
     requirements=("torch==2.13.0",),
     # Triton only speeds up word times on CUDA, and is a gigabyte by itself.
     overrides=('triton; python_version < "0"',),
-    platforms=("darwin-arm64", "darwin-x86_64", "linux"),
     size_bytes=1_000_000_000,
+    size_on={APPLE_SILICON: 686_000_000},
     uses_torch=True,
 )
 

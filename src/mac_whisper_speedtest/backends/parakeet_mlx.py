@@ -27,6 +27,7 @@ RECIPE = Recipe(
     distribution="parakeet-mlx",
     version="0.6.0",
     requirements=mlx_runtime.REQUIREMENTS,
+    glibc=mlx_runtime.GLIBC,
     size_bytes=552_000_000,
 )
 

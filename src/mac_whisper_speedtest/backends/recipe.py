@@ -7,15 +7,21 @@ Data only. ``environments/`` acts on them; what differs between the two kinds is
 from __future__ import annotations
 
 import platform
+import re
+import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 # On Linux, torch's build from the package index installs these CUDA libraries, with or without a
 # CUDA device; the CPU build does not.
 _CUDA_LIBRARIES_BYTES = 5_200_000_000
 
 APPLE_SILICON = "darwin-arm64"
+_LIBRARY = {True: "macOS", False: "glibc"}
+"""What a release is one of, on a Mac and elsewhere."""
+_NAMES = {APPLE_SILICON: "Apple silicon", "linux": "Linux", "linux-x86_64": "Linux on x86-64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,10 @@ class Recipe:
         python: the range of Pythons it works in, as a PEP 440 specifier.
         platforms: where it works, as ``sys.platform`` or ``sys.platform-machine``: ``linux``,
             ``darwin-arm64``.
+        macos: the oldest macOS that its packages have wheels for.
+        glibc: the same of the C library of Linux.
         size_bytes: of all files of the environment; with the CPU build of torch where that is used.
+        size_on: the same, where it differs: by platform.
         build: options of CMake with which the distribution is built from its source; empty where
             its wheel is installed. What builds it is among the requirements.
         uses_torch: whether torch is installed; on Linux a CPU build is preferred where the machine
@@ -47,19 +56,19 @@ class Recipe:
     overrides: tuple[str, ...] = ()
     python: str = ">=3.11"
     platforms: tuple[str, ...] = (APPLE_SILICON, "linux")
+    macos: str = "14"
+    glibc: str = "2.28"
     size_bytes: int = 0
+    size_on: Mapping[str, int] = field(default_factory=dict)
     build: Mapping[str, str] = field(default_factory=dict)
     uses_torch: bool = False
     notes: tuple[str, ...] = ()
 
-    def works_here(self) -> bool:
-        """Whether this operating system and machine are among its platforms."""
-        return works_on(self.platforms)
-
-    def bytes_with(self, torch: str) -> int:
-        """The size of the environment with that build of torch, ``cpu`` or ``index``."""
-        cuda = self.uses_torch and torch == "index" and sys.platform == "linux"
-        return self.size_bytes + (_CUDA_LIBRARIES_BYTES if cuda else 0)
+    def bytes_here(self, torch: str = "") -> int:
+        """The size of the environment on this platform, with that build of torch."""
+        cuda = self.uses_torch and torch == "index" and not is_macos()
+        size = self.size_on.get(this_platform(), self.size_bytes)
+        return size + (_CUDA_LIBRARIES_BYTES if cuda else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +109,6 @@ class SwiftRecipe:
     build_bytes: int = 0
     notes: tuple[str, ...] = ()
 
-    def works_here(self) -> bool:
-        """Whether this operating system and machine are among its platforms."""
-        return works_on(self.platforms)
-
 
 AnyRecipe = Recipe | SwiftRecipe
 
@@ -118,14 +123,62 @@ def is_macos() -> bool:
     return this_platform().startswith("darwin-")
 
 
-def works_on(platforms: Collection[str]) -> bool:
-    """Whether this operating system and machine are among ``platforms``."""
+def unsuited(recipe: AnyRecipe) -> str:
+    """Why ``recipe`` does not work on this machine, in few words; empty where it may."""
     here = this_platform()
-    return here in platforms or here.partition("-")[0] in platforms
+    if not {here, here.partition("-")[0]} & set(recipe.platforms):
+        if here == "darwin-x86_64" and _is_translated():
+            return "this Python is for Intel Macs, under Rosetta: use one for Apple silicon"
+        return _only_where(recipe.platforms)
+    least = recipe.macos if is_macos() else getattr(recipe, "glibc", "")
+    release = system_release()
+    return f"needs {_LIBRARY[is_macos()]} {least}" if release and older(release, least) else ""
 
 
-def only_where(platforms: Collection[str]) -> str:
-    """Where that works which does not work here, in few words: ``macOS only``."""
+def this_system() -> str:
+    """This operating system, machine and release, such as ``darwin-arm64, macOS 15.5``."""
+    release = system_release()
+    return f"{this_platform()}, {_LIBRARY[is_macos()]} {release}" if release else this_platform()
+
+
+def _only_where(platforms: Collection[str]) -> str:
     if all(each.startswith("darwin") for each in platforms):
         return "Apple silicon only" if is_macos() else "macOS only"
-    return f"{' and '.join(platforms)} only"
+    return f"{' and '.join(_NAMES.get(each, each) for each in platforms)} only"
+
+
+def system_release() -> str:
+    """The release of macOS, or of glibc on Linux; empty if it is not known, and 0 for musl."""
+    if not is_macos():
+        library, release = platform.libc_ver()
+        return "0" if library == "musl" else release * (library == "glibc")
+    release = platform.mac_ver()[0]
+    # What a Python that was built with an older SDK is told of macOS 11 and of macOS 26 (cpython
+    # issue 135675). There never was a 16.
+    told_wrongly = release.startswith(("10.16", "16."))
+    return printed_by("/usr/bin/sw_vers", "-productVersion") if told_wrongly else release
+
+
+def _is_translated() -> bool:
+    """Whether this process is one for Intel on Apple silicon."""
+    return printed_by("/usr/sbin/sysctl", "-n", "sysctl.proc_translated") == "1"
+
+
+@cache
+def printed_by(*command: str) -> str:
+    """What a program of the system prints; empty if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def older(version: str, least: str) -> bool:
+    """Whether a version, as numbers with dots, is older; one that is not known is."""
+
+    def numbers(text: str) -> list[int]:
+        found = re.match(r"\d+(\.\d+)*", text)
+        return [int(each) for each in found[0].split(".")] if found else []
+
+    return numbers(version) < numbers(least)

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -42,6 +42,7 @@ BACKEND = Backend(
         distribution="pywhispercpp",
         version="1.5.1",
         size_bytes=74_000_000,
+        size_on={APPLE_SILICON: 37_000_000},
         notes=(
             "published wheels have CPU, and Metal on macOS; for CUDA and Vulkan build it",
             "with an encoder in Core ML: whisper.cpp-coreml",

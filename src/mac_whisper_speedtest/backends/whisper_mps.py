@@ -16,7 +16,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -26,7 +26,9 @@ RECIPE = Recipe(
     distribution="whisper-mps",
     version="0.0.10",
     requirements=("torch==2.13.0", *mlx_runtime.REQUIREMENTS),
+    glibc=mlx_runtime.GLIBC,
     size_bytes=1_316_000_000,
+    size_on={APPLE_SILICON: 1_003_000_000},
     uses_torch=True,
     notes=("torch only reads the checkpoint; MLX computes",),
 )

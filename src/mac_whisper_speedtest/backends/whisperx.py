@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.faster_whisper import ctranslate2_device, native_precision
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -33,8 +33,9 @@ RECIPE = Recipe(
     # Its own torch 2.8: pyannote needs a torchaudio of the same release.
     overrides=('torchvision; python_version < "0"', 'triton; python_version < "0"'),
     python=">=3.11,<3.14",
-    platforms=("darwin-arm64", "linux"),
-    size_bytes=6_990_000_000,  # on Linux, with CUDA
+    platforms=(APPLE_SILICON, "linux-x86_64"),  # torchcodec has no wheel for Linux on aarch64
+    size_bytes=6_990_000_000,
+    size_on={APPLE_SILICON: 927_000_000},
     notes=(
         "transcription only: its aligned word times and its speakers are other work",
         "on Linux it brings a CUDA build of torch, several gigabytes, also where there is no GPU",

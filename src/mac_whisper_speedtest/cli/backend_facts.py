@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mac_whisper_speedtest.backends.recipe import SwiftRecipe, only_where
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, SwiftRecipe, unsuited
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.paths import with_tilde
 
@@ -48,8 +48,8 @@ def facts(backend: Backend) -> dict[str, Any]:
         if made := installations.find(recipe, version):
             own = "built here" if isinstance(recipe, SwiftRecipe) else "own environment"
             found |= {"runs_from": own, "path": with_tilde(made.path)}
-        elif not recipe.works_here():
-            found["runs_from"] = only_where(recipe.platforms)
+        elif why := unsuited(recipe):
+            found["runs_from"] = why
     if recipe is not None:
         found |= _recipe_facts(recipe)
     return found
@@ -70,27 +70,31 @@ def absent(recipe: AnyRecipe) -> str:
 def _recipe_facts(recipe: AnyRecipe) -> dict[str, Any]:
     from mac_whisper_speedtest.environments import locks, uv
 
+    needs = [f"macOS {recipe.macos} or newer"] if APPLE_SILICON in recipe.platforms else []
     common = {
         "platforms": list(recipe.platforms),
-        "works_on_this_platform": recipe.works_here(),
-        "size_bytes": recipe.size_bytes,
+        "works_on_this_platform": not unsuited(recipe),
         "notes": list(recipe.notes),
     }
     if isinstance(recipe, SwiftRecipe):
-        needs = [f"Swift {recipe.swift} or newer", f"macOS {recipe.macos} or newer"]
+        needs = [f"Swift {recipe.swift} or newer", *needs]
         if recipe.sdk:
             needs.append(f"the SDK of macOS {recipe.sdk} or newer")
         return {
             "default": recipe.version,
             "needs": needs,
             "pins": [f"{name} {commit}" for name, commit in recipe.revisions.items()],
+            "size_bytes": recipe.size_bytes,
             "build_bytes": recipe.build_bytes,
             **common,
         }
+    on_linux = any(each.startswith("linux") for each in recipe.platforms)
     return {
         "locked": locks.versions(recipe),
         "default": locks.default_version(recipe),
         "python": recipe.python,
+        "needs": [*needs, f"glibc {recipe.glibc} or newer"] if on_linux else needs,
+        "size_bytes": recipe.bytes_here(),
         "this_python_fits": uv.this_python_fits(recipe),
         **common,
     }

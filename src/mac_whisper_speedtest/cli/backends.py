@@ -93,7 +93,7 @@ def info(name: str, model: str | None, as_json: bool) -> None:
 
 @command.command("install")
 @click.argument("names", nargs=-1, shell_complete=completion.backends)
-@click.option("--all", "everything", is_flag=True, help="Every backend made for this platform.")
+@click.option("--all", "everything", is_flag=True, help="Every backend that works here.")
 @click.option(
     "--max-size",
     type=options.Value(ByteSize()),
@@ -221,7 +221,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
 
 @command.command("upgrade")
 @click.argument("names", nargs=-1, shell_complete=completion.backends)
-@click.option("--all", "everything", is_flag=True, help="Every backend made for this platform.")
+@click.option("--all", "everything", is_flag=True, help="Every backend that works here.")
 @click.option("--torch", default="auto", show_default=True, help="As for install.")
 def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
     """Install the newest release of each of NAMES, and make it what the bare name means."""
@@ -316,17 +316,17 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
 
 def _left_out(recipe: AnyRecipe, torch: str, limit: int | None) -> str:
     """Why ``--all`` does not mean this one; empty if it does."""
-    from mac_whisper_speedtest.backends.recipe import only_where
+    from mac_whisper_speedtest.backends.recipe import unsuited
     from mac_whisper_speedtest.environments import installations
     from mac_whisper_speedtest.files import megabytes
 
-    if not recipe.works_here():
-        return only_where(recipe.platforms)
+    if why := unsuited(recipe):
+        return why
     try:
         installations.check_tools(recipe)
         size = installations.needed_bytes(recipe, torch) if limit is not None else 0
     except UsageError as error:
-        return error.message
+        return error.message.removeprefix(f"{recipe.name} ")
     if limit is not None and size > limit:
         return f"{megabytes(size)} is more than {megabytes(limit)}"
     return ""

@@ -15,7 +15,7 @@ from importlib import metadata
 
 from mac_whisper_speedtest.backends import cuda
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import SwiftRecipe
+from mac_whisper_speedtest.backends.recipe import SwiftRecipe, unsuited
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import apple
@@ -166,7 +166,7 @@ def judge_accelerators(
             lines.append(unknown(_topic(each.backend), each.failure, info))
         elif each.where:
             lines.append(_installed(each, answers, gpus))
-        elif recipe is not None and not recipe.works_here():
+        elif recipe is not None and unsuited(recipe):
             elsewhere.append(each.backend.name)
         else:
             absent.append(each.backend.name)

@@ -161,7 +161,7 @@ def install(
         if made := read_environment(target):
             notify(f"{recipe.name} {version} is already installed")
             return made
-        needed = int(recipe.bytes_with(build) * store.SPARE_SHARE) + _SPARE_BYTES
+        needed = int(recipe.bytes_here(build) * store.SPARE_SHARE) + _SPARE_BYTES
         store.check_space(target.parent, needed, recipe.name, free_bytes)
         # An incomplete environment of that name: its Python is gone, or files were deleted.
         shutil.rmtree(target, ignore_errors=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mac_whisper_speedtest.backends import recipe as recipes
-from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe, only_where
+from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe
 from mac_whisper_speedtest.environments import (
     bridges,
     environments,
     locks,
+    source_build,
     store,
     swift,
     toolchain,
@@ -58,9 +59,13 @@ def versions(recipe: AnyRecipe) -> list[str]:
 
 
 def check_tools(recipe: AnyRecipe) -> None:
-    """Raise UsageError if programs are missing that building ``recipe`` needs."""
+    """Raise UsageError if there is no Python that ``recipe`` works in, or nothing to build it."""
     if isinstance(recipe, SwiftRecipe):
         toolchain.check(recipe)
+        return
+    uv.choose_python(recipe)
+    if recipe.build:
+        source_build.compiler(recipe)
 
 
 def needed_bytes(recipe: AnyRecipe, torch: str) -> int:
@@ -71,14 +76,14 @@ def needed_bytes(recipe: AnyRecipe, torch: str) -> int:
     """
     if isinstance(recipe, SwiftRecipe):
         return recipe.build_bytes
-    return recipe.bytes_with(environments.torch_build(recipe, torch, uv.choose_python(recipe)))
+    return recipe.bytes_here(environments.torch_build(recipe, torch, uv.choose_python(recipe)))
 
 
 def check_platform(recipe: AnyRecipe) -> None:
-    """Raise UsageError if ``recipe`` does not work on this operating system and machine."""
-    if not recipe.works_here():
+    """Raise UsageError if ``recipe`` does not work on this system, of this release."""
+    if why := recipes.unsuited(recipe):
         raise UsageError(
-            f"{recipe.name}: {only_where(recipe.platforms)} (this is {recipes.this_platform()})",
+            f"{recipe.name}: {why} (this is {recipes.this_system()})",
             hint="speedtest backends list shows the backends for this machine",
         )
 

@@ -37,7 +37,6 @@ _TAIL_BYTES = 16 * 1024
 _LINE_BYTES = 4 * 1024
 
 _SWIFT_VERSION = re.compile(r"Swift version (?P<version>\d+(\.\d+)*)")
-_NUMBER = re.compile(r"\d+(\.\d+)*")
 # The manifests read the first two, and a build for users must not depend on what a developer has
 # set; with the third, macOS claims to be an older one.
 _NOT_PASSED = frozenset({"SPEEDTEST_STUBS", "SPEEDTEST_SWIFT_MODE", "SYSTEM_VERSION_COMPAT"})
@@ -72,8 +71,6 @@ def check(recipe: SwiftRecipe) -> Toolchain:
         UsageError: something is missing or too old; the hint has the command to type.
     """
     if recipes.is_macos():
-        # First of all: no tools that could be installed help against it.
-        _check_release(recipe)
         # Without the tools, /usr/bin/swift exists as well, and opens a dialog when it is called.
         ask("xcode-select", "-p", missing="the Command Line Tools of Xcode are not installed")
     swift = shutil.which("swift")
@@ -85,7 +82,7 @@ def check(recipe: SwiftRecipe) -> Toolchain:
     identity = ask(swift, "--version", missing="swift does not start")
     found = _SWIFT_VERSION.search(identity)
     version = found["version"] if found else ""
-    if _older(version, recipe.swift):
+    if recipes.older(version, recipe.swift):
         raise UsageError(
             f"{recipe.name} needs Swift {recipe.swift} or newer, and this is {version or identity}",
             hint=_UPDATE_TOOLS if recipes.is_macos() else "https://www.swift.org/install",
@@ -99,33 +96,12 @@ def _check_sdk(recipe: SwiftRecipe) -> None:
     sdk = ask(
         *("xcrun", "--sdk", "macosx", "--show-sdk-version"), missing="there is no SDK of macOS"
     )
-    if _older(sdk, recipe.sdk):
+    if recipes.older(sdk, recipe.sdk):
         raise UsageError(
             f"{recipe.name} is built with the SDK of macOS {recipe.sdk} or newer, "
             f"and this is the one of {sdk}",
             hint=_UPDATE_TOOLS,
         )
-
-
-def _check_release(recipe: SwiftRecipe) -> None:
-    # Not platform.mac_ver: in a Python that was built with an older SDK, macOS 26 is 16.0
-    # (cpython issue 135675).
-    here = ask("sw_vers", "-productVersion", missing="the version of macOS is not known")
-    if _older(here, recipe.macos):
-        raise UsageError(
-            f"{recipe.name} needs macOS {recipe.macos} or newer, and this is {here}",
-            hint="update macOS: softwareupdate --list",
-        )
-
-
-def _older(version: str, least: str) -> bool:
-    """Whether a version, as numbers with dots, is older; one that is not known is."""
-
-    def numbers(text: str) -> list[int]:
-        found = _NUMBER.match(text)
-        return [int(each) for each in found[0].split(".")] if found else []
-
-    return numbers(version) < numbers(least)
 
 
 def ask(*command: str, missing: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import unsuited
 from mac_whisper_speedtest.environments import installations
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
@@ -60,7 +61,7 @@ def add_missing(backends: Iterable[Backend], notify: Callable[[str], None]) -> N
     with as_keyboard_interrupt():
         for backend in backends:
             recipe = backend.recipe
-            if backend.command or recipe is None or not recipe.works_here():
+            if backend.command or recipe is None or unsuited(recipe):
                 continue
             if program(backend) is None:
                 try:

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from mac_whisper_speedtest import catalog, files, limits
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import SwiftRecipe, this_platform
+from mac_whisper_speedtest.backends.recipe import SwiftRecipe, this_system, unsuited
 from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, UsageError
 from mac_whisper_speedtest.printable import clipped, printable_line
 from mac_whisper_speedtest.privacy import scrub
@@ -86,7 +86,7 @@ class AssetsCheck:
 
     def check(self, info: catalog.ModelInfo, backend: Backend) -> tuple[WeightsState, str]:
         """Whether the system has the network of ``info``; why not, or what to do next."""
-        if not backend.command and backend.recipe and not backend.recipe.works_here():
+        if not backend.command and backend.recipe and unsuited(backend.recipe):
             return WeightsState.UNAVAILABLE, launch.not_installed(backend)
         found = self._ask(backend)
         if isinstance(found, AssetsUnknownError):
@@ -181,10 +181,10 @@ def backend_for(row: catalog.HostedWeights, available: Iterable[Backend]) -> Bac
 def _program_for(row: catalog.HostedWeights, backend: Backend) -> str:
     """The program, on a machine that can have such a network. Raises UsageError too."""
     recipe = backend.recipe
-    if not backend.command and isinstance(recipe, SwiftRecipe) and not recipe.works_here():
+    if not backend.command and isinstance(recipe, SwiftRecipe) and unsuited(recipe):
         raise UsageError(
             f"{row.model} is a part of {row.kind.kept_by} {recipe.macos} and newer on Apple "
-            f"silicon; this is {this_platform()}",
+            f"silicon; this is {this_system()}",
             hint="speedtest models list shows the models for this machine",
         )
     return _program(backend)

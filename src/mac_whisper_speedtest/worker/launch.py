@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mac_whisper_speedtest import privacy
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe, only_where
+from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe, unsuited
 from mac_whisper_speedtest.environments import bridges, environments, installations
 from mac_whisper_speedtest.worker.offline import OFFLINE
 
@@ -115,8 +115,8 @@ def not_installed(backend: Backend) -> str:
         if backend.managed:
             return "not installed — the tool has no recipe to create an environment for it"
         return f"not installed — {backend.import_name} cannot be imported; install it by hand"
-    if not recipe.works_here():
-        return f"not for this machine: {only_where(recipe.platforms)}"
+    if why := unsuited(recipe):
+        return f"not for this machine: {why}"
     if isinstance(recipe, SwiftRecipe) and backend.version not in {"", recipe.version}:
         return f"not available: this release of the tool has {recipe.name} {recipe.version}"
     version = f"@{backend.version}" if backend.version else ""
