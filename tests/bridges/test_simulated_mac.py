@@ -290,6 +290,7 @@ def test_speech_is_measured_on_the_neural_engine(measured: tuple[Mac, Finished])
     assert (machine["os"], machine["os_version"]) == ("Darwin", "15.5")
     assert (machine["os_build"], machine["hardware_model"]) == ("24F74", "MacBookAir10,1")
     assert (machine["cpu"], machine["gpus"], machine["gpu_cores"]) == ("Apple M1", ["Apple M1"], 8)
+    assert run["manifest"]["host"] == ["caffeinate -ims"]
     assert machine["core_kinds"] == {"Performance": 4, "Efficiency": 4}
     assert run["manifest"]["request"]["threads"] == 4  # one per performance core
     (cell,) = run["cells"]

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.report.console import TextConsole
 STATES = {"ok", "warn", "fail", "unknown"}
 TOPICS = {
     *("python", "architecture", "system", "virtual machine", "chip", "cores", "memory", "swap"),
-    *("power source", "low-power mode", "thermal state", "background load", "tool cache"),
+    *("power source", "power mode", "priority", "thermal state", "background load", "tool cache"),
     *("tool data", "hugging face cache", "packages", "uv", "swift", "microphone", "hub"),
 }
 # Runs before the tool in every Python that it starts: no socket may leave this process.

@@ -73,7 +73,7 @@ def test_a_macbook_on_battery_that_is_hot_is_not_fit(monkeypatch: pytest.MonkeyP
     }
     lines = mac(commands, monkeypatch, python="arm64", level=2)
     assert states(lines, "fail") == {"thermal state"}
-    assert {"power source", "low-power mode", "swap"} <= states(lines, "warn")
+    assert {"power source", "power mode", "swap"} <= states(lines, "warn")
 
 
 def test_a_virtual_mac_is_warned_about_and_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_a_virtual_mac_is_warned_about_and_still_fit(monkeypatch: pytest.MonkeyP
     assert states(lines, "fail") == set()
     assert lines["virtual machine"][0] == "warn"
     assert lines["gpu"][1] == "Apple Paravirtual device"
-    assert lines["low-power mode"][0] == "unknown"
+    assert lines["power mode"][0] == "unknown"
     assert lines["swift"][0] == "ok"
 
 
@@ -144,7 +144,7 @@ def test_where_nothing_answers_much_is_not_known_and_nothing_fails(
     lines = looked_at(nothing)
     assert states(lines, "fail") == set()
     expected = {"virtual machine", "chip", "memory", "swap", "gpu", "power source"}
-    assert expected | {"low-power mode", "thermal state", "microphone"} <= states(lines, "unknown")
+    assert expected | {"power mode", "thermal state", "microphone"} <= states(lines, "unknown")
 
 
 def test_a_probe_that_breaks_costs_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:

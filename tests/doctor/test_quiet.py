@@ -59,28 +59,40 @@ def test_linux_on_its_battery_is_warned_about(
 
 
 @pytest.mark.parametrize(
-    ("modes", "state", "then"),
+    ("modes", "seen", "then"),
     [
-        ("lowpowermode         0", "ok", ""),
-        ("lowpowermode         1", "warn", "sudo pmset -a lowpowermode 0"),
-        ("powermode            0", "ok", ""),
-        ("powermode            1", "warn", "sudo pmset -a powermode 0"),
-        ("powermode            2", "ok", ""),
-        ("lowpowermode 0\n powermode 1", "warn", "sudo pmset -a powermode 0"),
-        ("powermode 0\n lowpowermode 1", "warn", "sudo pmset -a lowpowermode 0"),
-        ("displaysleep         10", "unknown", ""),
+        ("lowpowermode         0", "automatic", ""),
+        ("lowpowermode         1", "low", "sudo pmset -a lowpowermode 0"),
+        ("powermode            0", "automatic", ""),
+        ("powermode            1", "low", "sudo pmset -a powermode 0"),
+        ("powermode            2", "high", ""),
+        ("lowpowermode         0\n highpowermode        0", "automatic", ""),
+        ("lowpowermode         0\n highpowermode        1", "high", ""),
+        ("lowpowermode 0\n powermode 1", "low", "sudo pmset -a powermode 0"),
+        ("powermode 0\n lowpowermode 1", "low", "sudo pmset -a lowpowermode 0"),
     ],
 )
-def test_low_power_mode_is_known_under_both_its_names(modes: str, state: str, then: str) -> None:
-    line = load.judge_low_power(power.macos_low_power(m.SETTINGS.format(mode=modes)))
-    assert (line.state, line.next) == (state, then)
+def test_the_power_mode_is_a_word_whichever_setting_has_it(
+    modes: str, seen: str, then: str
+) -> None:
+    line = load.judge_power_mode(power.macos_power_mode(m.SETTINGS.format(mode=modes)))
+    assert (line.seen, line.next) == (seen, then)
+    assert line.state == ("warn" if then else "ok")
 
 
-def test_without_pmset_low_power_mode_is_not_known() -> None:
+def test_a_mac_without_power_modes_says_so() -> None:
+    settings = m.SETTINGS.format(mode="displaysleep         10")
+    assert load.judge_power_mode(power.macos_power_mode(settings)).state == "unknown"
     assert (
-        load.judge_low_power(power.macos_low_power(NONE)).seen
+        load.judge_power_mode(power.macos_power_mode(NONE)).seen
         == "not known: pmset is not installed"
     )
+
+
+def test_a_low_priority_is_warned_about() -> None:
+    assert load.judge_priority([]).state == "ok"
+    line = load.judge_priority(["it runs with niceness 5"])
+    assert (line.state, line.seen) == ("warn", "it runs with niceness 5")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +100,7 @@ def test_without_pmset_low_power_mode_is_not_known() -> None:
     [("performance", "ok"), ("balanced", "ok"), ("low-power", "warn"), (NONE, "unknown")],
 )
 def test_the_platform_profile_of_linux_is_judged(profile: Answer, state: str) -> None:
-    assert load.judge_low_power(power.linux_low_power(profile)).state == state
+    assert load.judge_power_mode(power.linux_power_mode(profile)).state == state
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def one_round() -> list[TimedEvent]:
             20.0,
             watched(
                 before=s.ConditionsInfo(values={"load_average_1m": 0.5, "power_source": "mains"}),
-                after=s.ConditionsInfo(values={"load_average_1m": 1.5, "low_power_mode": False}),
+                after=s.ConditionsInfo(values={"load_average_1m": 1.5, "power_mode": "low"}),
                 canary_before_s=0.2,
                 canary_after_s=0.5,
                 cooled_s=3.0,

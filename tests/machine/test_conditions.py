@@ -50,7 +50,7 @@ def test_a_hot_laptop_on_battery_is_described(tmp_path: Path) -> None:
     assert found.hottest_c == 96.0
     assert found.zones_reached == ("x86_pkg_temp",)
     assert found.power_source == "battery"
-    assert found.low_power_mode is True
+    assert found.power_mode == "low"
     assert found.cpu_mhz == 2600.106
     assert found.gpu_throttle is None
     assert found.unknown["gpu_throttle"] == "no NVIDIA driver is loaded"
@@ -64,7 +64,7 @@ def test_a_quiet_mac_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.memory_pressure == "normal"
     assert found.thermal_pressure == "nominal"
     assert found.power_source == "mains"
-    assert found.low_power_mode is False
+    assert found.power_mode == "automatic"
     assert found.cpu_mhz is None
     assert "macOS reports clocks to root only" in found.unknown["cpu_mhz"]
     assert len(reader.asked) == 3
@@ -119,7 +119,7 @@ CALM = Conditions(
     gpu_throttle=(),
     cpu_limit_mhz=4000.0,
     power_source="mains",
-    low_power_mode=False,
+    power_mode="automatic",
 )
 
 
@@ -132,7 +132,8 @@ def test_nothing_changed_is_no_words() -> None:
     ("after", "words"),
     [
         (replace(CALM, power_source="battery"), "power: mains -> battery"),
-        (replace(CALM, low_power_mode=True), "low-power mode: off -> on"),
+        (replace(CALM, power_mode="low"), "power mode: automatic -> low"),
+        (replace(CALM, power_mode="high"), "power mode: automatic -> high"),
         (replace(CALM, thermal_pressure="heavy"), "thermal pressure: nominal -> heavy"),
         (replace(CALM, memory_pressure="critical"), "memory pressure: normal -> critical"),
         (replace(CALM, memory_stall_share=0.2), "tasks waited for memory in 20 % of 10 s"),

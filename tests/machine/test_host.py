@@ -32,7 +32,8 @@ def test_a_mac_is_kept_awake_by_a_program_that_is_gone_afterwards(tmp_path: Path
     )
     own = psutil.Process()
     before = set(own.children())  # such as the browser of other tests
-    with host.caffeinate(program, platform="darwin"):
+    with host.caffeinate(program, platform="darwin") as done:
+        assert done == "caffeinate -ims"
         deadline = time.monotonic() + 10
         while not record.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -60,13 +61,15 @@ def test_it_is_gone_also_when_what_it_surrounds_fails(tmp_path: Path) -> None:
 
 def test_a_mac_without_the_program_is_measured_all_the_same() -> None:
     before = psutil.Process().children()
-    with host.caffeinate("/no/such/program", platform="darwin"):
+    with host.caffeinate("/no/such/program", platform="darwin") as done:
+        assert done.startswith("the machine may go to sleep: caffeinate cannot be started: No such")
         assert psutil.Process().children() == before
 
 
 def test_elsewhere_nothing_is_started() -> None:
     before = psutil.Process().children()
-    with host.caffeinate(sys.executable, platform="linux"):
+    with host.caffeinate(sys.executable, platform="linux") as done:
+        assert done == ""
         assert psutil.Process().children() == before
 
 
@@ -108,9 +111,36 @@ def test_a_worker_gets_the_cores_and_the_niceness() -> None:
     assert [each.partition(" was not set")[0] for each in failed] == ["affinity", "niceness"]
 
 
-def test_being_nice_is_a_concern() -> None:
-    assert host.slowdown_warnings(0) == []
-    assert "niceness 10" in host.slowdown_warnings(10)[0]
+@pytest.mark.parametrize(
+    ("nice", "background", "macos", "words"),
+    [
+        (0, 0, True, []),
+        (-5, 0, True, []),
+        (10, 0, False, ["niceness 10"]),
+        (0, 1, True, ["in the background"]),
+        (0, 1, False, []),  # Linux has no such state
+        (10, 1, True, ["niceness 10", "in the background"]),
+    ],
+)
+def test_a_low_priority_is_a_concern(
+    nice: int, background: int, macos: bool, words: list[str]
+) -> None:
+    def priority(which: int, who: int) -> int:
+        assert who == 0
+        return {os.PRIO_PROCESS: nice, 4: background}[which]
+
+    found = host.slowdown_warnings(priority, macos=macos)
+    assert len(found) == len(words)
+    assert all(word in each for word, each in zip(words, found, strict=True))
+
+
+def test_a_system_that_does_not_know_the_background_is_no_concern() -> None:
+    def priority(which: int, who: int) -> int:
+        if which == 4:
+            raise OSError(22, "Invalid argument")
+        return 0
+
+    assert host.slowdown_warnings(priority, macos=True) == []
 
 
 HYPERTHREADS = {0: {0, 2}, 1: {1, 3}, 2: {0, 2}, 3: {1, 3}}

@@ -76,6 +76,7 @@ def _of_manifest(manifest: s.Manifest) -> dict[str, object]:
     return {
         "tool": f"{manifest.tool.version} {manifest.tool.git_sha or ''}".strip(),
         "system": comparable.system_of(manifest.machine),
+        "all workers": ", ".join(manifest.host) or None,
         "python": manifest.machine.python,
         "threads": request.threads,
         "device asked": request.device,

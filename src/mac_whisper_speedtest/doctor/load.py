@@ -12,7 +12,7 @@ import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.machine import cgroup, power
+from mac_whisper_speedtest.machine import cgroup, host, power
 from mac_whisper_speedtest.machine.memory import (
     linux_pressure,
     linux_swap,
@@ -22,7 +22,8 @@ from mac_whisper_speedtest.machine.memory import (
 )
 from mac_whisper_speedtest.machine.power import (
     LEVELS,
-    LowPower,
+    LOW,
+    PowerMode,
     Supply,
     Zone,
     connected,
@@ -168,7 +169,7 @@ def _used(before: _Times, after: _Times, seconds: float) -> list[tuple[str, floa
     ]
 
 
-# Power source, low-power mode and CPU governor.
+# Power source, power mode, CPU governor and priority.
 
 
 _CPU = "/sys/devices/system/cpu"
@@ -179,7 +180,11 @@ _SCALES_BY_LOAD = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp")
 
 def inspect_power(reader: Reader) -> list[CheckupLine]:
     """The lines about power."""
-    lines = [judge_supply(power.supply(reader)), judge_low_power(power.low_power(reader))]
+    lines = [
+        judge_supply(power.supply(reader)),
+        judge_power_mode(power.power_mode(reader)),
+        judge_priority(host.slowdown_warnings(macos=reader.macos)),
+    ]
     if reader.macos:
         return lines
     governors = [
@@ -215,16 +220,23 @@ def judge_supply(found: Supply | Unknown) -> CheckupLine:
     return ok(topic, found.seen)
 
 
-def judge_low_power(found: LowPower | Unknown) -> CheckupLine:
+def judge_power_mode(found: PowerMode | Unknown) -> CheckupLine:
     """Whether the system saves power, and the command that ends it."""
-    topic = "low-power mode"
+    topic = "power mode"
     if isinstance(found, Unknown):
         return unknown(topic, found.reason)
-    if not found.on:
+    if found.mode != LOW:
         return ok(topic, found.seen)
     if found.setting == "platform profile":
         return warn(topic, found.seen, "powerprofilesctl set performance")
     return warn(topic, found.seen, f"sudo pmset -a {found.setting} 0")
+
+
+def judge_priority(slowdowns: Sequence[str]) -> CheckupLine:
+    """Whether other programs go before this tool and its workers, which inherit its priority."""
+    if not slowdowns:
+        return ok("priority", "as other programs")
+    return warn("priority", "; ".join(slowdowns), "start the tool from a terminal, as usual")
 
 
 # Heat: whether the machine slows itself down.

@@ -104,6 +104,7 @@ class Conditions:
         cpu_mhz: Linux: the highest clock of some cores.
         cpu_limit_mhz: Linux: the highest clock that the system allows.
         power_source: ``mains`` or ``battery``.
+        power_mode: ``low``, ``automatic`` or ``high``.
         unknown: the reason, by the name of the field that is ``None``.
     """
 
@@ -119,7 +120,7 @@ class Conditions:
     cpu_mhz: float | None = None
     cpu_limit_mhz: float | None = None
     power_source: str | None = None
-    low_power_mode: bool | None = None
+    power_mode: str | None = None
     unknown: dict[str, str] = field(default_factory=dict)
 
 
@@ -166,7 +167,7 @@ def read_conditions(reader: Reader | None = None, gpus: Nvml | Unknown | None = 
             "power_source",
             lambda: "battery" if require(power.supply(reader)).battery else "mains",
         ),
-        low_power_mode=known("low_power_mode", lambda: require(power.low_power(reader)).on),
+        power_mode=known("power_mode", lambda: require(power.power_mode(reader)).mode),
         unknown=unknown,
     )
 
@@ -215,7 +216,7 @@ def changed(before: Conditions, after: Conditions) -> list[str]:
     """
     return [
         *_became("power", before.power_source, after.power_source),
-        *_became("low-power mode", _on(before.low_power_mode), _on(after.low_power_mode)),
+        *_became("power mode", before.power_mode, after.power_mode),
         *_became("thermal pressure", before.thermal_pressure, after.thermal_pressure),
         *_became("memory pressure", before.memory_pressure, after.memory_pressure),
         *_new("thermal limit reached", before.zones_reached, after.zones_reached),
@@ -249,10 +250,6 @@ def _new(what: str, before: tuple[str, ...] | None, after: tuple[str, ...] | Non
     if before is None or after is None:
         return []
     return [f"{what}: {name}" for name in after if name not in before]
-
-
-def _on(mode: bool | None) -> str | None:
-    return None if mode is None else ("on" if mode else "off")
 
 
 def _difference(before: float | None, after: float | None) -> float | None:

@@ -6,38 +6,43 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.errors import SpeedtestError
 
 CAFFEINATE = "/usr/bin/caffeinate"
+_PRIO_DARWIN_PROCESS = 4
+"""As in macOS's <sys/resource.h>; Python 3.12 has the name, too."""
+_AWAKE = ("-ims",)
 _END_TIMEOUT_S = 2.0
 
 
 @contextlib.contextmanager
-def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> Iterator[None]:
+def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> Iterator[str]:
     """Keep a Mac awake inside the ``with``; elsewhere do nothing.
+
+    Yields what keeps it awake or why nothing does, for the record; empty elsewhere.
 
     ``caffeinate -ims -w PID`` holds assertions against idle sleep (``-i``), disk sleep (``-m``)
     and, on mains, system sleep (``-s``). It is terminated at the end of the ``with``, and exits by
     itself when this process ends in any way. App Nap affects only programs with windows.
     """
     if platform != "darwin":
-        yield
+        yield ""
         return
     try:
         process = subprocess.Popen(
-            [program, "-ims", "-w", str(os.getpid())],
+            [program, *_AWAKE, "-w", str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-    except OSError:
-        yield
+    except OSError as error:
+        yield f"the machine may go to sleep: caffeinate cannot be started: {error.strerror}"
         return
     try:
-        yield
+        yield " ".join(["caffeinate", *_AWAKE])
     finally:
         process.terminate()
         try:
@@ -116,16 +121,31 @@ def apply_placement(pid: int, placement: Placement) -> list[str]:
     return failed
 
 
-def slowdown_warnings(own_nice: int | None = None) -> list[str]:
+def slowdown_warnings(
+    priority: Callable[[int, int], int] = os.getpriority, *, macos: bool = sys.platform == "darwin"
+) -> list[str]:
     """What about this process slows every worker down, in words.
 
+    On macOS a process in the background state (``taskpolicy -b``, ``PRIO_DARWIN_BG``) gets the
+    efficiency cores alone, and slow access to the disk. A limit that launchd puts on a job is not
+    seen here.
+
     Args:
-        own_nice: the tool's niceness, which workers inherit; read from the system by default.
+        priority: ``getpriority``: of a kind of owner, and of this process for 0.
+        macos: whether this is macOS.
     """
-    nice = os.getpriority(os.PRIO_PROCESS, 0) if own_nice is None else own_nice
+    found = []
+    nice = priority(os.PRIO_PROCESS, 0)
     if nice > 0:
-        return [f"this tool and its workers run with niceness {nice}: other programs have priority"]
-    return []
+        found.append(
+            f"this tool and its workers run with niceness {nice}: other programs have priority"
+        )
+    with contextlib.suppress(OSError):
+        if macos and priority(_PRIO_DARWIN_PROCESS, 0) == 1:
+            found.append(
+                "this tool and its workers run in the background: they get efficiency cores alone"
+            )
+    return found
 
 
 def _listed(cores: Collection[int]) -> str:

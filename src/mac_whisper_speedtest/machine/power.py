@@ -1,4 +1,4 @@
-"""Power source, low-power mode and heat, as the system reports them."""
+"""Power source, power mode and heat, as the system reports them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,19 @@ from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 SUPPLIES = "/sys/class/power_supply"
 PROFILE = "/sys/firmware/acpi/platform_profile"
 _PMSET = "/usr/bin/pmset"
-_FRUGAL_PROFILES = {"low-power", "quiet", "cool"}
-_POWER_MODES = {"0": "automatic", "1": "low power", "2": "high power"}
+LOW, AUTOMATIC, HIGH = "low", "automatic", "high"
+"""The power modes, in macOS's words."""
+
+_PROFILES = {"low-power": LOW, "quiet": LOW, "cool": LOW, "performance": HIGH}
+"""Linux's platform profiles; all others leave it to the firmware."""
+_MODES = {
+    ("powermode", "0"): AUTOMATIC,
+    ("powermode", "1"): LOW,
+    ("powermode", "2"): HIGH,
+    ("lowpowermode", "1"): LOW,
+    ("highpowermode", "1"): HIGH,
+}
+"""Setting of pmset and its value → mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +41,18 @@ class Supply:
 
 
 @dataclass(frozen=True, slots=True)
-class LowPower:
-    """Whether the system saves power.
+class PowerMode:
+    """Whether the system saves power, or spends more of it than usual.
 
     Attributes:
-        seen: in words.
+        mode: `LOW`, `AUTOMATIC` or `HIGH`.
         setting: the name of the setting: that of macOS, or ``platform profile``.
+        seen: in words.
     """
 
-    on: bool
-    seen: str
+    mode: str
     setting: str
+    seen: str
 
 
 def supply(reader: Reader) -> Supply | Unknown:
@@ -58,11 +70,11 @@ def supply(reader: Reader) -> Supply | Unknown:
     return linux_supply(supplies, known=reader.exists(SUPPLIES))
 
 
-def low_power(reader: Reader) -> LowPower | Unknown:
+def power_mode(reader: Reader) -> PowerMode | Unknown:
     """Whether the system saves power; runs a program of about 10 ms on macOS."""
     if reader.macos:
-        return macos_low_power(reader.run([_PMSET, "-g"]))
-    return linux_low_power(reader.read(PROFILE))
+        return macos_power_mode(reader.run([_PMSET, "-g"]))
+    return linux_power_mode(reader.read(PROFILE))
 
 
 def macos_supply(text: Answer) -> Supply | Unknown:
@@ -105,32 +117,29 @@ def linux_supply(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> S
     return Unknown("neither the battery nor the adapter reports it")
 
 
-def macos_low_power(text: Answer) -> LowPower | Unknown:
-    """Whether Low Power Mode is on, from the settings in use that ``pmset -g`` prints.
+def macos_power_mode(text: Answer) -> PowerMode | Unknown:
+    """The power mode, from the settings in use that ``pmset -g`` prints.
 
-    Macs with a High Power Mode print ``powermode``, with or without ``lowpowermode``.
+    Most Macs print ``lowpowermode`` there; those that have a High Power Mode print ``powermode``,
+    or ``highpowermode``, with or without it. A mode that is on counts, whichever setting has it.
     """
     if isinstance(text, Unknown):
         return text
-    settings = dict(re.findall(r"^\s*(lowpowermode|powermode)\s+(\d)", text, re.MULTILINE))
-    for name in ("lowpowermode", "powermode"):
-        if settings.get(name) == "1":
-            return LowPower(on=True, seen="on", setting=name)
+    lines = r"^\s*((?:low|high)?powermode)\s+(\d)"
+    settings = re.findall(lines, text, re.MULTILINE)
     if not settings:
         return Unknown("pmset reports neither lowpowermode nor powermode")
-    mode = _POWER_MODES.get(settings.get("powermode", ""))
-    seen = f"off (power mode: {mode})" if mode else "off"
-    return LowPower(on=False, seen=seen, setting=next(iter(settings)))
+    modes = [(_MODES.get(each, AUTOMATIC), each[0]) for each in settings]
+    mode, setting = next((each for each in modes if each[0] != AUTOMATIC), modes[0])
+    return PowerMode(mode, setting, mode)
 
 
-def linux_low_power(profile: Answer) -> LowPower | Unknown:
-    """Whether the firmware saves power, from its platform profile."""
+def linux_power_mode(profile: Answer) -> PowerMode | Unknown:
+    """The power mode, from the firmware's platform profile."""
     if isinstance(profile, Unknown):
         return profile
-    name = "platform profile"
-    if profile in _FRUGAL_PROFILES:
-        return LowPower(on=True, seen=f"{name} {profile}", setting=name)
-    return LowPower(on=False, seen=f"off ({name}: {profile})", setting=name)
+    mode = _PROFILES.get(profile, AUTOMATIC)
+    return PowerMode(mode, "platform profile", f"{mode} (platform profile: {profile})")
 
 
 # Heat.

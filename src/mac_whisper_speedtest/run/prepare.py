@@ -258,8 +258,10 @@ def impossible(backend: Backend, info: ModelInfo, request: Request) -> str:
     return ""
 
 
-def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:
-    """Everything known before the first sample."""
+def manifest(
+    prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]], remarks: Sequence[str] = ()
+) -> s.Manifest:
+    """Everything known before the first sample; ``remarks`` are its ``host``."""
     requested = prepared.request
     limit = plan.time_limit_s(
         requested.max_time_s, prepared.speech.seconds, adaptive=requested.adaptive
@@ -297,6 +299,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         ],
         schedule=[list(visit) for visit in schedule],
         repaired=list(prepared.repaired),
+        host=[scrub(each) for each in remarks if each],
         noise=prepared.noise,
         run_id=uuid.uuid4().hex,
         tags=list(requested.tags),

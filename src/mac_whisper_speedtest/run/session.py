@@ -101,7 +101,8 @@ def _measure(
     execute: Executor,
     watcher: MachineMonitor | None,
 ) -> tuple[RunDirectory, s.Run]:
-    for concern in host.slowdown_warnings():
+    concerns = host.slowdown_warnings()
+    for concern in concerns:
         observer.notify(concern)
     ownership.kill_orphans()
     ownership.remove_leftover_folders()
@@ -118,6 +119,7 @@ def _measure(
     with (
         journal.Journal(run_directory.journal_path) as book,
         ownership.temporary_folder() as work,
+        host.caffeinate() as awake,
     ):
         lines = [] if resume is None else resume.journal().lines
         there = resuming.resume_state(lines)
@@ -129,7 +131,7 @@ def _measure(
             observer.event(event)
 
         if resume is None:
-            head = _start_run(run_directory, prepared, schedule)
+            head = _start_run(run_directory, prepared, schedule, [awake, *concerns])
         else:
             head = resume.replay().manifest
             schedule = head.schedule
@@ -142,7 +144,7 @@ def _measure(
         observer.began(head, min(limits), events)
         lost: StorageError | None = None
         try:
-            with interrupts.released(), host.caffeinate():
+            with interrupts.released():
                 rounds = Rounds(
                     prepared=prepared,
                     inputs=WorkerInputs(prepared.speech.recordings, work, prepared.weights),
@@ -192,10 +194,13 @@ def resummarize(run: RunDirectory) -> s.Run:
 
 
 def _start_run(
-    run: RunDirectory, prepared: Prepared, schedule: Sequence[Sequence[str]]
+    run: RunDirectory,
+    prepared: Prepared,
+    schedule: Sequence[Sequence[str]],
+    remarks: Sequence[str],
 ) -> s.Manifest:
     """Write the manifest of a new run, and its recording if that is to be kept."""
-    head = manifest(prepared, run=run.number, schedule=schedule)
+    head = manifest(prepared, run=run.number, schedule=schedule, remarks=remarks)
     run.write_manifest(head)
     if prepared.request.keep_recording:
         write_wav(prepared.speech.recordings[0], run.recording_path)

@@ -51,6 +51,7 @@ def provenance_section(run: Run) -> Markup:
         ("tool", f"{tool.name} {tool.version}{commit}, schema {manifest.schema_version}"),
         ("its libraries", libraries),
         ("machine", _machine(manifest.machine)),
+        ("all workers", "; ".join(map(scrub, manifest.host))),
         ("seed of the order", str(manifest.request.seed)),
         ("speech", speech),
         ("request SHA-256", manifest.request_sha256),

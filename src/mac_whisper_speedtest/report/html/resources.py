@@ -154,7 +154,7 @@ _UNITS = {
     "cpu_mhz": ("CPU MHz", 1.0, ".0f"),
     "cpu_limit_mhz": ("CPU limit MHz", 1.0, ".0f"),
     "power_source": ("power", 1.0, ""),
-    "low_power_mode": ("low power", 1.0, ""),
+    "power_mode": ("power mode", 1.0, ""),
 }
 
 

@@ -276,6 +276,11 @@ class Manifest(Struct):
         "it, in words",
         default=[],
     )
+    host: list[str] = scrubbed(
+        "what holds for all workers: what keeps a Mac awake (`caffeinate -ims`) or why nothing "
+        "does, and what slows them down, such as niceness or macOS's background state, in words",
+        default=[],
+    )
     noise: NoiseInfo | None = inside(
         "this machine's noise floor",
         null="`speedtest noise` was never run on this machine",
