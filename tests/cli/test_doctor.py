@@ -17,7 +17,17 @@ from mac_whisper_speedtest.report.console import TextConsole
 
 STATES = {"ok", "warn", "fail", "unknown"}
 TOPICS = {
-    *("python", "architecture", "system", "virtual machine", "chip", "cores", "memory", "swap"),
+    *(
+        "python",
+        "architecture",
+        "system",
+        "virtual machine",
+        "chip",
+        "cores",
+        "memory",
+        "swap",
+        "energy",
+    ),
     *("power source", "power mode", "priority", "thermal state", "background load", "tool cache"),
     *("tool data", "hugging face cache", "packages", "uv", "swift", "microphone", "hub"),
 }

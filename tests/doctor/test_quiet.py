@@ -9,6 +9,7 @@ import pytest
 from fakes import machines as m
 from mac_whisper_speedtest.doctor import load
 from mac_whisper_speedtest.machine import power
+from mac_whisper_speedtest.machine.energy import Count, Counts
 from mac_whisper_speedtest.machine.power import Zone
 from mac_whisper_speedtest.machine.reader import Answer, Unknown
 
@@ -87,6 +88,30 @@ def test_a_mac_without_power_modes_says_so() -> None:
         load.judge_power_mode(power.macos_power_mode(NONE)).seen
         == "not known: pmset is not installed"
     )
+
+
+MISSING = Unknown("zeus-apple-silicon is not installed: python -m pip install 'x[mac]'")
+
+
+@pytest.mark.parametrize(
+    ("counters", "state", "seen", "then"),
+    [
+        ({"apple": {"cpu": Count(1.0), "ane": Count(0.0)}}, "ok", "can be measured: cpu, ane", ""),
+        ({"rapl": NONE, "nvml": {"gpu0": Count(1.0)}}, "ok", "can be measured: gpu0", ""),
+        (
+            {"apple": MISSING},
+            "warn",
+            "cannot be measured: zeus-apple-silicon is not installed",
+            "python -m pip install 'x[mac]'",
+        ),
+        ({"rapl": NONE}, "ok", "cannot be measured: pmset is not installed", ""),
+    ],
+)
+def test_whether_energy_can_be_measured_is_said_beforehand(
+    counters: dict[str, Counts | Unknown], state: str, seen: str, then: str
+) -> None:
+    line = load.judge_energy(counters)
+    assert (line.state, line.seen, line.next) == (state, seen, then)
 
 
 def test_a_low_priority_is_warned_about() -> None:

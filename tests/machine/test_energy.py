@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 
 from fakes import machines as m
 from fakes.fake_nvml import FakeNvml
-from mac_whisper_speedtest.machine import energy
+from mac_whisper_speedtest.machine import apple, energy
 from mac_whisper_speedtest.machine.energy import (
     AppleEnergy,
     Count,
@@ -211,7 +215,7 @@ def test_the_total_of_the_cpu_is_preferred_to_its_parts() -> None:
     chip = Metrics(
         cpu_total_mj=9000, performance_cluster_mj=[5000], efficiency_cluster_mj=[2000], ane_mj=0
     )
-    assert energy.apple_counts(chip) == {"cpu": Count(9.0), "ane": Count(0.0)}
+    assert apple.energy_mj(chip) == {"cpu": 9000, "ane": 0}
 
 
 def test_clusters_stand_in_for_a_total_and_cores_never_do() -> None:
@@ -220,16 +224,14 @@ def test_clusters_stand_in_for_a_total_and_cores_never_do() -> None:
         efficiency_cluster_mj=[2000],
         performance_cores_mj=[99, 99],
     )
-    assert energy.apple_counts(chip) == {"cpu": Count(8.0)}
-    assert isinstance(energy.apple_counts(Metrics(performance_cores_mj=[99])), Unknown)
+    assert apple.energy_mj(chip) == {"cpu": 8000}
+    # Without a figure for the CPU the rest would pass for the whole chip.
+    assert isinstance(apple.energy_mj(Metrics(performance_cores_mj=[99], gpu_mj=1)), Unknown)
 
 
 def test_a_chip_without_gpu_sram_is_metered_without_it() -> None:
     chip = Metrics(cpu_total_mj=1000, gpu_mj=2000, ane_mj=3000, dram_mj=500)
-    found = energy.apple_counts(chip)
-    assert not isinstance(found, Unknown)
-    assert set(found) == {"cpu", "gpu", "ane", "dram"}
-    assert sum(each.joules for each in found.values()) == pytest.approx(6.5)
+    assert apple.energy_mj(chip) == {"cpu": 1000, "gpu": 2000, "ane": 3000, "dram": 500}
 
 
 def test_a_span_on_apple_silicon_is_an_estimate() -> None:
@@ -253,10 +255,102 @@ def test_counters_that_stand_still_are_refused() -> None:
     assert isinstance(probe.window, Unknown)
 
 
-def test_where_the_library_is_missing_the_reason_says_what_to_install() -> None:
-    found = AppleEnergy(energy.open_monitor()).read()
+@pytest.mark.parametrize(
+    ("joules", "reason"),
+    [
+        ({"cpu": 0.0, "gpu": 3.0}, "the counter of cpu did not move"),
+        ({"package-0": 0.0, "gpu0": 3.0}, "the counter of package-0 did not move"),
+        ({"cpu": 2.0, "gpu": 0.0, "ane": 0.0}, ""),
+        ({"package-0": 2.0, "package-0-dram": 0.0}, ""),
+    ],
+)
+def test_a_processor_that_uses_no_energy_is_not_believed(
+    joules: dict[str, float], reason: str
+) -> None:
+    assert energy.refusal_reason(Window(2.0, joules)).startswith(reason)
+    assert bool(energy.refusal_reason(Window(2.0, joules))) is bool(reason)
+
+
+LIBRARY = """
+import os, pathlib, signal, time
+class AppleEnergyMonitor:
+    def __init__(self):
+        with pathlib.Path({log!r}).open("a") as log:
+            log.write(f"{{os.getpid()}}\\n")
+        {constructor}
+    def get_cumulative_energy(self):
+        {reading}
+        return type("AppleEnergyMetrics", (), {{"cpu_total_mj": 7000, "gpu_mj": None}})()
+"""
+DIE = "os.kill(os.getpid(), signal.SIGSEGV)"
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Install a stand-in for the library; returns the list of processes that opened it."""
+    log = tmp_path / "opened"
+
+    def install(constructor: str = "pass", reading: str = "pass") -> Path:
+        text = LIBRARY.format(log=str(log), constructor=constructor, reading=reading)
+        (tmp_path / "zeus_apple_silicon.py").write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        path = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+        return log
+
+    apple.open_energy_monitor.cache_clear()
+    yield install
+    apple.open_energy_monitor.cache_clear()
+    sys.modules.pop("zeus_apple_silicon", None)
+
+
+def test_a_library_that_works_is_opened_here_after_a_trial(
+    library: Callable[..., Path],
+) -> None:
+    log = library()
+    assert AppleEnergy(apple.open_energy_monitor()).read() == {"cpu": Count(7.0)}
+    assert AppleEnergy(apple.open_energy_monitor()).read() == {"cpu": Count(7.0)}
+    trial, here = log.read_text(encoding="utf-8").split()  # once each
+    assert int(here) == os.getpid() != int(trial)
+
+
+@pytest.mark.parametrize("where", ["constructor", "reading"])
+def test_a_library_that_dies_kills_a_child_alone(library: Callable[..., Path], where: str) -> None:
+    log = library(**{where: DIE})
+    found = AppleEnergy(apple.open_energy_monitor()).read()
     assert isinstance(found, Unknown)
-    assert found.reason
+    assert "does not work here: " in found.reason
+    assert f"ended with status {-signal.SIGSEGV}" in found.reason
+    assert isinstance(apple.open_energy_monitor(), Unknown)
+    (died,) = log.read_text(encoding="utf-8").split()  # and it is not tried again
+    assert int(died) != os.getpid()
+
+
+def test_a_library_that_refuses_or_hangs_is_a_reason(
+    library: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library(constructor="raise RuntimeError('not Apple silicon')")
+    assert "RuntimeError: not Apple silicon" in apple.open_energy_monitor().reason
+    apple.open_energy_monitor.cache_clear()
+    monkeypatch.setattr(apple, "_TRIAL_TIMEOUT_S", 0.2)
+    library(constructor="time.sleep(60)")
+    assert "did not answer in 0.2 s" in apple.open_energy_monitor().reason
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("zeus_apple_silicon") is not None, reason="the library is here"
+)
+@pytest.mark.parametrize(
+    ("version", "reason"), [((3, 13), "mac-whisper-speedtest[mac]"), ((3, 14), "no wheel for this")]
+)
+def test_where_the_library_is_missing_the_reason_says_what_to_install(
+    library: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    version: tuple[int, int],
+    reason: str,
+) -> None:
+    monkeypatch.setattr(sys, "version_info", version)
+    assert reason in apple.open_energy_monitor().reason
 
 
 # The probe

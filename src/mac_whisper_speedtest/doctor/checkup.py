@@ -52,6 +52,7 @@ def _run_checks(
     programs = begin("uv", lambda: system.inspect_tools(reader, uv))
     microphones = begin("microphone", lambda: packages.inspect_microphone(reader))
     stored = begin("tool cache", lambda: _storage(storage.folders(reader, uv), pool))
+    energy = begin("energy", lambda: load.inspect_energy(reader))
     conflicts = begin("packages", lambda: [packages.inspect_packages()])
     machine = [
         *_guarded("python", lambda: system.inspect_interpreter(reader)),
@@ -65,7 +66,7 @@ def _run_checks(
     ]
     return Checkup(
         (
-            _section("machine", [*machine, *gpus.result().lines]),
+            _section("machine", [*machine, *gpus.result().lines, *energy.result()]),
             _section("quiet", quiet),
             _section("backends", backends.result()),
             _section("storage", stored.result()),

@@ -12,7 +12,8 @@ import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.machine import cgroup, host, power
+from mac_whisper_speedtest.machine import cgroup, energy, host, power
+from mac_whisper_speedtest.machine.energy import Counts
 from mac_whisper_speedtest.machine.memory import (
     linux_pressure,
     linux_swap,
@@ -172,6 +173,7 @@ def _used(before: _Times, after: _Times, seconds: float) -> list[tuple[str, floa
 # Power source, power mode, CPU governor and priority.
 
 
+_INSTALL = ": python -m pip install"
 _CPU = "/sys/devices/system/cpu"
 _PLUG_IN = "plug the power adapter in, then: speedtest doctor"
 _SCALES_BY_LOAD = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp")
@@ -237,6 +239,25 @@ def judge_priority(slowdowns: Sequence[str]) -> CheckupLine:
     if not slowdowns:
         return ok("priority", "as other programs")
     return warn("priority", "; ".join(slowdowns), "start the tool from a terminal, as usual")
+
+
+def inspect_energy(reader: Reader) -> list[CheckupLine]:
+    """The line about energy; on a Mac it starts a process that tries the counters."""
+    counters = energy.available_counters(reader)
+    return [judge_energy({each.name: attempt(each.read) for each in counters})]
+
+
+def judge_energy(counters: Mapping[str, Counts | Unknown]) -> CheckupLine:
+    """Whether a run will have figures of energy, and what to install if that is all it takes."""
+    known = [name for each in counters.values() if not isinstance(each, Unknown) for name in each]
+    if known:
+        return ok("energy", f"can be measured: {', '.join(known)}")
+    reasons = [each.reason for each in counters.values() if isinstance(each, Unknown)]
+    install = next((each for each in reasons if _INSTALL in each), "")
+    if install:
+        seen, _, then = install.partition(": ")
+        return warn("energy", f"cannot be measured: {seen}", then)
+    return ok("energy", f"cannot be measured: {'; '.join(reasons)}")
 
 
 # Heat: whether the machine slows itself down.

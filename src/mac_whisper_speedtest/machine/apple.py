@@ -1,19 +1,23 @@
-"""What a Mac's own programs say of it: its system, its model, its cores by kind and its GPU.
+"""What a Mac says of itself: its system, its model, its cores by kind, its GPU and its energy.
 
 Parsers of `sw_vers`, `sysctl` and `ioreg`, tested with constructed answers in their formats.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 import json
 import plistlib
 import re
+import sys
 import xml.parsers.expat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mac_whisper_speedtest.machine.reader import SYSCTL, Answer, Reader, Unknown
+from mac_whisper_speedtest.machine.reader import SYSCTL, Answer, Reader, Unknown, attempt
 
 _SW_VERS = "/usr/bin/sw_vers"
 _IOREG = "/usr/sbin/ioreg"
@@ -175,3 +179,54 @@ def parse_displays(listed: Answer) -> list[MacGpu] | Unknown:
         return [MacGpu(str(entry["sppci_model"])) for entry in entries if "sppci_model" in entry]
     except (ValueError, LookupError, TypeError):
         return Unknown("system_profiler's list cannot be read")
+
+
+# Energy, from the chip's counters.
+
+
+_LIBRARY = "zeus_apple_silicon"
+_TRIAL = f"import {_LIBRARY}; {_LIBRARY}.AppleEnergyMonitor().get_cumulative_energy()"
+_TRIAL_TIMEOUT_S = 15.0  # the system's crash reporter holds a process that dies for some seconds
+_COMPONENTS = ("gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
+_CLUSTERS = ("efficiency_cluster_mj", "performance_cluster_mj")
+
+
+@functools.cache
+def open_energy_monitor() -> Any:
+    """zeus-apple-silicon's ``AppleEnergyMonitor``, or an `Unknown`; opened once.
+
+    Tried in a process of its own first: where the system has no such channels, as in virtual
+    machines, the library (1.1.0, ``initialize`` in apple_energy.hpp) takes the size of a null
+    pointer, and that would end the tool.
+    """
+    if importlib.util.find_spec(_LIBRARY) is None:
+        if sys.version_info >= (3, 14):
+            return Unknown("zeus-apple-silicon has no wheel for this Python (for 3.13 it has)")
+        hint = "python -m pip install 'mac-whisper-speedtest[mac]'"
+        return Unknown(f"zeus-apple-silicon is not installed: {hint}")
+    tried = Reader().run([sys.executable, "-P", "-c", _TRIAL], timeout_s=_TRIAL_TIMEOUT_S)
+    if isinstance(tried, Unknown):
+        return Unknown(f"zeus-apple-silicon does not work here: {tried.reason}")
+    return attempt(lambda: importlib.import_module(_LIBRARY).AppleEnergyMonitor())
+
+
+def energy_mj(metrics: Any) -> dict[str, float] | Unknown:
+    """Domain → millijoules of one reading of the monitor.
+
+    The CPU is ``cpu_total_mj``; where a chip has none, the sum of its clusters. Single cores
+    are never added: they leave out the cache and fabric that a cluster shares. Without a figure for
+    the CPU a sum would be of another thing than on other Macs.
+
+    Args:
+        metrics: an ``AppleEnergyMetrics``: millijoules, ``None`` where the chip has no such
+            channel.
+    """
+    total = getattr(metrics, "cpu_total_mj", None)
+    if total is None:
+        clusters = [getattr(metrics, name, None) for name in _CLUSTERS]
+        known = [value for each in clusters if each is not None for value in each]
+        if not known:
+            return Unknown("the chip has no energy channel of its CPU that the library knows")
+        total = sum(known)
+    values = {name.removesuffix("_mj"): getattr(metrics, name, None) for name in _COMPONENTS}
+    return {"cpu": total} | {name: each for name, each in values.items() if each is not None}

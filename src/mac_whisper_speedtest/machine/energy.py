@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mac_whisper_speedtest.machine import gpu
+from mac_whisper_speedtest.machine import apple, gpu
 from mac_whisper_speedtest.machine.gpu import Nvml
 from mac_whisper_speedtest.machine.probe import Reading, Target
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, require
@@ -25,6 +24,9 @@ SHORTEST_IDLE_S = 3.0
 
 NEAR_IDLE_SHARE = 0.10
 """Where the work adds less than this share to the idle energy, the difference is mostly noise."""
+
+_PROCESSORS = ("cpu", "package-")
+"""Domains that no machine leaves at 0 J for a second. Those of a GPU or Neural Engine may rest."""
 
 _HOUR_S = 3600.0
 _NO_COUNTER = "this machine has no readable energy counter"
@@ -116,8 +118,11 @@ def refusal_reason(window: Window, shortest_s: float = SHORTEST_WINDOW_S) -> str
         return f"{window.seconds:.2f} s are too short: energy needs at least {shortest_s:g} s"
     if not window.joules:
         return "no counter gave two readings"
-    if window.total <= 0:
+    still = [name for name, joules in window.joules.items() if joules <= 0]
+    if len(still) == len(window.joules):
         return "the counters did not move: they do not work on this machine"
+    if any(name.startswith(_PROCESSORS) and not name.endswith("-dram") for name in still):
+        return f"the counter of {still[0]} did not move: it does not work on this machine"
     return ""
 
 
@@ -377,11 +382,6 @@ class NvmlEnergy:
 
 
 # Apple silicon, from the counters behind powermetrics, which do not require root.
-_MILLI = 1e-3
-_COMPONENTS = ("gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
-_CLUSTERS = ("efficiency_cluster_mj", "performance_cluster_mj")
-
-
 class AppleEnergy:
     """zeus-apple-silicon's cumulative counters: CPU, GPU, its SRAM, Neural Engine and DRAM.
 
@@ -400,42 +400,8 @@ class AppleEnergy:
         """``cpu``, ``gpu``, ``gpu_sram``, ``ane`` and ``dram``, where the chip has them."""
         if isinstance(self._monitor, Unknown):
             return self._monitor
-        return apple_counts(self._monitor.get_cumulative_energy())
-
-
-def open_monitor() -> Any:
-    """The library's monitor, or an `Unknown`: no Apple silicon, a virtual machine, no library."""
-    try:
-        library = importlib.import_module("zeus_apple_silicon")
-    except ImportError:
-        hint = "python -m pip install 'mac-whisper-speedtest[mac]'"
-        return Unknown(f"zeus-apple-silicon is not installed (Python 3.13 at most): {hint}")
-    return attempt(library.AppleEnergyMonitor)
-
-
-def apple_counts(metrics: Any) -> Counts | Unknown:
-    """The domains of one reading of the monitor.
-
-    The CPU is ``cpu_total_mj``; where a chip has none, the sum of its clusters. Single cores
-    are never added: they leave out the cache and fabric that a cluster shares.
-
-    Args:
-        metrics: an ``AppleEnergyMetrics``: millijoules, ``None`` where the chip has no such
-            channel.
-    """
-    found: dict[str, Count] = {}
-    total = getattr(metrics, "cpu_total_mj", None)
-    if total is None:
-        clusters = [getattr(metrics, name, None) for name in _CLUSTERS]
-        known = [value for each in clusters if each is not None for value in each]
-        total = sum(known) if known else None
-    if total is not None:
-        found["cpu"] = Count(total * _MILLI)
-    for name in _COMPONENTS:
-        value = getattr(metrics, name, None)
-        if value is not None:
-            found[name.removesuffix("_mj")] = Count(value * _MILLI)
-    return found or Unknown("the chip has no energy channel")
+        found = require(apple.energy_mj(self._monitor.get_cumulative_energy()))
+        return {domain: Count(each / 1e3) for domain, each in found.items()}
 
 
 def available_counters(reader: Reader | None = None) -> list[EnergyCounter]:
@@ -445,5 +411,5 @@ def available_counters(reader: Reader | None = None) -> list[EnergyCounter]:
     """
     reader = reader or Reader()
     if reader.macos:
-        return [AppleEnergy(open_monitor())]
+        return [AppleEnergy(apple.open_energy_monitor())]
     return [Rapl(reader), NvmlEnergy(gpu.shared())]
