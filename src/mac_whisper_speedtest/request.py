@@ -182,7 +182,7 @@ class RecordedRequest:
     device: Annotated[
         str,
         Option("--device", Group.MACHINE),
-        Doc("device to run on, where a backend has a choice"),
+        Doc("`auto`, `cpu`, `gpu` (whatever a backend calls this machine's), or a backend's word"),
         FieldPolicy.NAME,
         Column("device_asked"),
     ] = "auto"

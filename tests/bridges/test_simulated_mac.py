@@ -347,7 +347,7 @@ def test_the_run_is_shown_exported_and_verified(measured: tuple[Mac, Finished]) 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--device", "metal"], 2, "has no device metal (it has ane, gpu, cpu)"),
+        (["--device", "cuda"], 2, "has no device cuda (it has ane, gpu, cpu)"),
         (
             ["--contract", "beam5"],
             4,
@@ -368,6 +368,21 @@ def test_what_it_cannot_do_is_said_before_or_beside_the_number(
     done = mac.measure("whisperkit", *options)
     assert done.returncode == code
     assert said in done.stdout + done.stderr
+
+
+def test_the_run_has_what_was_asked_and_what_it_meant(pulled: tuple[Mac, Finished]) -> None:
+    mac, _ = pulled
+    done = mac.measure("whisperkit", "--device", "metal", "--json")
+    assert done.returncode == 0
+    (cell,) = done.run["cells"]
+    (load,) = cell["loads"]
+    assert (load["device_asked"], load["device"]) == ("gpu", "gpu")
+    assert not [each for each in cell["summary"]["findings"] if each["kind"] == "device"]
+    runs = mac.machine.home / "Library/Application Support/speedtest/runs"
+    newest = max(runs.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+    manifest = json.loads((newest / "manifest.json").read_text())
+    assert manifest["request"]["device"] == "metal"
+    assert [each["device"] for each in manifest["cells"]] == ["gpu"]
 
 
 def test_a_removed_bridge_is_gone_and_can_be_built_again(new_mac: Callable[..., Mac]) -> None:

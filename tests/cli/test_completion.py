@@ -73,6 +73,7 @@ def in_bash(tmp_path: Path, *words: str) -> list[str]:
         (("run", "-m", "tiny.en", "-m", "tin"), ["tiny"]),
         (("run", "--backend", "faster-whisper-"), ["faster-whisper-batched"]),
         (("run", "--contract", "be"), ["beam5"]),
+        (("run", "--device", "m"), ["metal", "mps"]),
         (("models", "pull", "mediu"), ["medium.en", "medium"]),
         (("backends", "install", "openai"), ["openai-whisper"]),
         (("check-models", "--verify-"), ["--verify-method"]),

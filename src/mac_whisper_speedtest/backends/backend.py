@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.contract import (
     declared,
     deviations,
 )
-from mac_whisper_speedtest.backends.recipe import Recipe, SwiftRecipe, unsuited
+from mac_whisper_speedtest.backends.recipe import Recipe, SwiftRecipe, is_macos, unsuited
 from mac_whisper_speedtest.catalog import (
     LocationKind,
     ModelInfo,
@@ -29,6 +29,11 @@ from mac_whisper_speedtest.catalog import (
 )
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+GPU = "gpu"
+"""The word of ``--device`` that every backend understands that can use this machine's GPU."""
+_GPUS_OF_MACS = ("metal", "mps", GPU)
+_GPUS_ELSEWHERE = ("cuda", "rocm", "vulkan", GPU)
 
 NO_HUB = "http://127.0.0.1:9"
 """Nothing answers there: in place of a model hub, for a program that cannot be kept from fetching
@@ -127,8 +132,8 @@ class Backend:
         networks: for a backend that is not Whisper, the networks that it can run. When a Whisper
             model is requested it runs the first. Empty for Whisper backends, and for those that run
             whatever their weights format holds, on request only.
-        devices: the values of ``--device`` it accepts, besides ``auto``; empty for "known when it
-            loads".
+        devices: the values of ``--device`` it accepts itself, besides ``auto``; `device_for` puts
+            them in the place of ``gpu``. Empty for "known when it loads".
         fixed: contract settings that it always decodes with, whatever is requested.
         instead: contract settings that make it lose words, and the values that are requested in
             place of them; not where the contract leaves them to the library.
@@ -192,9 +197,18 @@ class Backend:
         # those that are requested by their repository.
         return self.networks[0] if family == "whisper" and not catalog.is_custom(model) else None
 
-    def has_device(self, device: str) -> bool:
-        """Whether it accepts ``device``; one that lists no devices decides when it loads."""
-        return device == "auto" or not self.devices or device in self.devices
+    def device_for(self, asked: str) -> str | None:
+        """Its own word for the device ``asked``; ``None`` if it has no such device.
+
+        ``gpu`` is the GPU of this machine, whatever the backend calls it; on a Mac so are ``metal``
+        and ``mps``. One that lists no devices decides when it loads.
+        """
+        if asked == "auto" or not self.devices or asked in self.devices:
+            return asked
+        names = _GPUS_OF_MACS if is_macos() else _GPUS_ELSEWHERE
+        if asked == GPU or (is_macos() and asked in names):
+            return next((each for each in names if each in self.devices), None)
+        return None
 
     def decodes_with(self, contract: DecodeContract) -> dict[str, SettingValue]:
         """The settings it is expected to decode with when ``contract`` is requested."""

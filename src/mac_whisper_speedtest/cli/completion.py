@@ -57,6 +57,14 @@ def _backends() -> Iterator[str]:
     yield from registry.installed()
 
 
+def _devices() -> Iterator[str]:
+    from mac_whisper_speedtest.backends import registry
+
+    yield from ("auto", "cpu", "gpu")
+    for backend in registry.installed().values():
+        yield from backend.devices
+
+
 def _clips() -> Iterator[str]:
     from mac_whisper_speedtest.audio import builtin
 
@@ -101,6 +109,7 @@ def _fail_on() -> Iterator[str]:
 models = _completer(_models)
 backends = _completer(_backends, or_file=True)
 clips = _completer(_clips)
+devices = _completer(_devices)
 tags = _completer(_tags)
 runs = _completer(_runs, or_file=True)
 bases = _completer(_bases, or_file=True)
@@ -121,6 +130,7 @@ FIELDS = {
     "backends": backends,
     "reference_backend": backends,
     "clip": clips,
+    "device": devices,
     "tags": tags,
     "resume": runs,
     "audio": files,

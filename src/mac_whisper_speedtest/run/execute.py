@@ -68,7 +68,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
             placement = Placement(task.request.affinity or (), task.request.nice)
             program = Path(started.argv[0]).name
             caches = compile_caches.compile_caches(program)
-            compiles = compilation_of(task.cell.backend, task.request.device, caches)
+            compiles = compilation_of(task.cell.backend, task.device, caches)
             if compiles is not None and compiles.first and not task.round and not task.attempt:
                 observer.notify(f"{task.cell.id}: {ANNOUNCEMENT}")
             limits = task.deadlines.allowing(compiles, requested=task.request.timeout_s is not None)
@@ -180,10 +180,10 @@ class _Conversation:
     def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
         task, observer = self.task, self.observer
         observer.status("loading")
-        load = self.worker.load(LoadParams(task.model, task.request.device, task.request.threads))
+        load = self.worker.load(LoadParams(task.model, task.device, task.request.threads))
         warnings = [
             *contract_findings.fallbacks(
-                device=(task.request.device, load.value.device),
+                device=(task.device, load.value.device),
                 precision=(task.model.precision, load.value.precision),
             ),
             *contract_findings.not_in_core_ml(task.model.format, load.value.device),
@@ -196,7 +196,7 @@ class _Conversation:
                 version=hello.value.version,
                 versions=hello.value.versions,
                 device=load.value.device,
-                device_asked=task.request.device,
+                device_asked=task.device,
                 precision=load.value.precision,
                 precision_asked=task.model.precision,
                 details=load.value.details,

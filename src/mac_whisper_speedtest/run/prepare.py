@@ -18,7 +18,7 @@ from mac_whisper_speedtest.accuracy.hallucination import silent_spans
 from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import GPU, Backend
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE, DecodeContract, SettingValue
 from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
@@ -250,8 +250,9 @@ def _unavailable(cell: Cell, request: Request) -> str:
 
 def impossible(backend: Backend, info: ModelInfo, request: Request) -> str:
     """Why a backend has not what a request names; empty if it may."""
-    if not backend.has_device(request.device):
-        return f"has no device {request.device} (it has {', '.join(backend.devices)})"
+    if backend.device_for(request.device) is None:
+        here = " here" if request.device == GPU else ""
+        return f"has no device {request.device}{here} (it has {', '.join(backend.devices)})"
     kind = catalog.weights_formats().get(info.weights_format)
     if kind is not None and kind.converts_to and info.precision not in kind.converts_to:
         return f"has no {info.precision} weights (it has {', '.join(kind.converts_to)})"
@@ -294,6 +295,7 @@ def manifest(
                 model_info=_model_record(cell.info, prepared.weights.get(cell.id)),
                 weights=_weights_info(prepared.weights.get(cell.id)),
                 declared=_declared(cell.backend, requested.decode_contract),
+                device=cell.backend.device_for(requested.device),
             )
             for cell in prepared.cells
         ],

@@ -70,6 +70,11 @@ class Task:
         return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
 
     @property
+    def device(self) -> str:
+        """The requested device in the backend's own word."""
+        return self.cell.backend.device_for(self.request.device) or self.request.device
+
+    @property
     def recordings(self) -> tuple[TaskRecording, ...]:
         """The recordings to transcribe."""
         return self.inputs.recordings

@@ -203,6 +203,11 @@ class CellPlan(Struct):
         "empty when the description says nothing of settings",
         default={},
     )
+    device: str | None = named(
+        "the backend's own word for the requested device: `mps` or `metal` for `gpu`",
+        null="it has no such device",
+        default=None,
+    )
 
 
 if TYPE_CHECKING:
