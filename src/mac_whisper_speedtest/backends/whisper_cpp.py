@@ -11,10 +11,8 @@ from mac_whisper_speedtest.backends.adapter import (
     LibraryAdapter,
     LoadedModel,
     LoadParams,
-    ModelUnusableError,
     Transcription,
     effective,
-    without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
@@ -56,6 +54,7 @@ class WhisperCpp(LibraryAdapter):
 
     modules = ("_pywhispercpp", "pywhispercpp.model")
     distributions = ("pywhispercpp", "numpy")
+    _model: Any  # pywhispercpp's Model, of which private members are needed
 
     def import_library(self) -> Mapping[str, str]:
         """whisper.cpp's own version shows only in its library's file name."""
@@ -67,12 +66,7 @@ class WhisperCpp(LibraryAdapter):
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a ggml file after checking its header: whisper.cpp crashes on other files."""
-        stored = native.stored_precision(Path(params.model.path))
-        if params.model.precision not in {"auto", stored}:
-            raise ModelUnusableError(
-                f"whisper.cpp computes in the precision of its file, which is {stored}, not in "
-                f"{params.model.precision}"
-            )
+        stored = native.stored_precision(Path(params.model.path), params.model.precision)
         import _pywhispercpp
         from pywhispercpp.model import Model
 
@@ -83,63 +77,32 @@ class WhisperCpp(LibraryAdapter):
                 n_threads=params.threads,
                 print_progress=False,
             )
-        started = native.initialized(lines)
-        features = _pywhispercpp.whisper_print_system_info()
-        system = features.decode() if isinstance(features, bytes) else str(features)
-        return LoadedModel(
-            device=started.device,
-            precision=stored,
-            details={
-                "system_info": system.strip(),
-                "backend": started.backend,
-                "coreml": started.coreml,
-                **({"blas": ", ".join(started.accelerators)} if started.accelerators else {}),
-            },
-        )
+        return native.loaded(_pywhispercpp, lines, stored)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Parameters persist from call to call in pywhispercpp, so each call gets new ones."""
-        from _pywhispercpp import whisper_full_default_params, whisper_sampling_strategy
+        import _pywhispercpp as library
 
-        strategy = int((contract.beam_size or 1) > 1)  # 0 greedy, 1 beam search
-        params = whisper_full_default_params(whisper_sampling_strategy(strategy))
-        params.n_threads = self._model._params.n_threads  # type: ignore[attr-defined]  # noqa: SLF001
+        search = library.whisper_sampling_strategy(native.strategy(contract))
+        params = library.whisper_full_default_params(search)
+        params.n_threads = self._model._params.n_threads  # noqa: SLF001
         params.print_progress = False
-        self._model._params = params  # type: ignore[attr-defined]  # noqa: SLF001
-        self._model.transcribe(audio, **_arguments(contract))
+        self._model._params = params  # noqa: SLF001
+        self._model.transcribe(audio, **native.arguments(contract))
+        context = self._model._ctx  # noqa: SLF001
         return Transcription(
-            segments=native.segments(self._model),
-            language=native.language(self._model),
-            breakdown=lambda: native.breakdown(self._model),
+            segments=native.segments(library, context),
+            language=native.language(library, context),
+            breakdown=lambda: native.breakdown(library, context),
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the native parameter block that the call ran with."""
+        import _pywhispercpp as library
+
+        language = native.language(library, self._model._ctx)  # noqa: SLF001
         return effective(
             BACKEND.decodes_with(contract),
-            native.read_back(self._model),
-            "pads the last window as audio, not as zeros in the mel spectrogram",
+            native.read_back(self._model._params, language),  # noqa: SLF001
+            native.PADDING,
         )
-
-
-def _arguments(contract: DecodeContract) -> dict[str, Any]:
-    """The contract as whisper.cpp's parameters."""
-    ladder, condition = contract.temperatures, contract.condition_on_previous_text
-    arguments = without_none(
-        language=contract.language,
-        translate=None if contract.task is None else contract.task == "translate",
-        temperature=None if ladder is None else ladder[0],
-        # whisper.cpp raises the temperature by a fixed step; 0 means no fallback.
-        temperature_inc=None if ladder is None else (ladder[1] - ladder[0] if ladder[1:] else 0.0),
-        greedy=None if contract.best_of is None else {"best_of": contract.best_of},
-        # whisper.cpp's no_context is about earlier calls; this is about earlier windows.
-        n_max_text_ctx=None if condition is None else (16384 if condition else 0),
-        no_timestamps=None if contract.timestamps is None else not contract.timestamps,
-        vad=contract.vad,
-    )
-    if contract.name != "as-shipped":
-        # The other backends suppress non-speech tokens by default; equal work means both do.
-        arguments["suppress_nst"] = True
-    if (contract.beam_size or 1) > 1:
-        arguments["beam_search"] = {"beam_size": contract.beam_size, "patience": -1.0}
-    return arguments

@@ -1,4 +1,8 @@
-"""What whisper.cpp reports: file headers, its log while it starts, its parameters and timings."""
+"""What whisper.cpp and its forks are asked for, and what they report.
+
+Of a library these functions need whisper.cpp's C functions under their own names: pywhispercpp's
+module has them, and `crispasr_native.Library`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import Breakdown, ModelUnusableError, Segment
-from mac_whisper_speedtest.backends.contract import SettingValue
+from mac_whisper_speedtest.backends.adapter import (
+    Breakdown,
+    LoadedModel,
+    ModelUnusableError,
+    Segment,
+    without_none,
+)
+from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 
 _MAGIC = 0x67676D6C
 _FTYPES = {0: "float32", 1: "float16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1"}
@@ -20,6 +30,8 @@ _QUANTIZATION_FACTOR = 1000  # a quantized file's type number is this × format 
 
 _DEVICES = {"MTL": "metal", "METAL": "metal", "CUDA": "cuda", "VULKAN": "vulkan"}
 NOT_LOGGED = "not known: whisper.cpp's log did not say"
+PADDING = "pads the last window as audio, not as zeros in the mel spectrogram"
+"""A remark on every cell: how it pads cannot be chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,20 @@ def _started(text: str, function: str) -> tuple[tuple[str, ...], bool]:
     return tuple(started), bool(lines)
 
 
+def loaded(library: Any, log: Sequence[str], precision: str) -> LoadedModel:
+    """What a model's initialization started, with what the library was compiled with."""
+    started = initialized(log)
+    features = library.whisper_print_system_info()
+    system = features.decode() if isinstance(features, bytes) else str(features)
+    details = {
+        "system_info": system.strip(),
+        "backend": started.backend,
+        "coreml": started.coreml,
+        **({"blas": ", ".join(started.accelerators)} if started.accelerators else {}),
+    }
+    return LoadedModel(started.device, precision, details)
+
+
 @contextmanager
 def init_log(library: Any, *, show: bool = True) -> Iterator[list[str]]:
     """Collect whisper.cpp's log lines; with ``show``, also write each to stderr immediately.
@@ -95,18 +121,16 @@ def init_log(library: Any, *, show: bool = True) -> Iterator[list[str]]:
         set_log(None)
 
 
-def breakdown(model: Any) -> Breakdown:
+def breakdown(library: Any, context: Any) -> Breakdown:
     """What whisper.cpp has counted since the last call of this function, which resets its counters.
 
     The first result of a process therefore covers all calls so far, without loading.
     """
-    import _pywhispercpp
-
-    if not hasattr(_pywhispercpp, "whisper_print_timings"):
+    if not hasattr(library, "whisper_print_timings"):
         return Breakdown()
-    with init_log(_pywhispercpp, show=False) as lines:
-        _pywhispercpp.whisper_print_timings(model._ctx)  # noqa: SLF001
-    _pywhispercpp.whisper_reset_timings(model._ctx)  # noqa: SLF001
+    with init_log(library, show=False) as lines:
+        library.whisper_print_timings(context)
+    library.whisper_reset_timings(context)
     return parse_timings(lines)
 
 
@@ -126,11 +150,12 @@ def parse_timings(log: Sequence[str]) -> Breakdown:
     return Breakdown(stages, int(fallbacks[1]) + int(fallbacks[2]) if fallbacks else None)
 
 
-def stored_precision(path: Path) -> str:
-    """The precision in a ggml file's header.
+def stored_precision(path: Path, requested: str) -> str:
+    """The precision in a ggml file's header, which is what is computed in.
 
     Raises:
-        ModelUnusableError: missing, too short or not a ggml file; whisper.cpp would segfault on it.
+        ModelUnusableError: missing, too short or not a ggml file, on which whisper.cpp would
+            segfault; or another precision is requested.
     """
     try:
         with path.open("rb") as stream:
@@ -140,7 +165,13 @@ def stored_precision(path: Path) -> str:
     if len(head) < 48 or struct.unpack_from("<I", head)[0] != _MAGIC:
         raise ModelUnusableError(f"{path.name} is not a ggml file")
     ftype = struct.unpack_from("<i", head, 44)[0] % _QUANTIZATION_FACTOR
-    return _FTYPES.get(ftype, f"ftype {ftype}")
+    stored = _FTYPES.get(ftype, f"ftype {ftype}")
+    if requested not in {"auto", stored}:
+        raise ModelUnusableError(
+            f"whisper.cpp computes in the precision of its file, which is {stored}, not in "
+            f"{requested}"
+        )
+    return stored
 
 
 def library_version(folder: Path) -> dict[str, str]:
@@ -152,39 +183,61 @@ def library_version(folder: Path) -> dict[str, str]:
     return {}
 
 
-def segments(model: Any) -> list[Segment]:
+def segments(library: Any, context: Any) -> list[Segment]:
     """The segments of the last call, with whisper.cpp's own text.
 
     pywhispercpp strips the spaces at both ends of every segment, and with them the gap between the
     words of two segments. whisper.cpp's times are in units of 10 ms.
     """
-    import _pywhispercpp as pw
-
-    context = model._ctx  # noqa: SLF001
     return [
         Segment(
-            pw.whisper_full_get_segment_t0(context, index) / 100,
-            pw.whisper_full_get_segment_t1(context, index) / 100,
-            pw.whisper_full_get_segment_text(context, index).decode("utf-8", errors="replace"),
+            library.whisper_full_get_segment_t0(context, index) / 100,
+            library.whisper_full_get_segment_t1(context, index) / 100,
+            library.whisper_full_get_segment_text(context, index).decode("utf-8", errors="replace"),
         )
-        for index in range(pw.whisper_full_n_segments(context))
+        for index in range(library.whisper_full_n_segments(context))
     ]
 
 
-def language(model: Any) -> str | None:
+def language(library: Any, context: Any) -> str | None:
     """The language that the last call decoded as."""
-    import _pywhispercpp
-
-    word = _pywhispercpp.whisper_lang_str(_pywhispercpp.whisper_full_lang_id(model._ctx))  # noqa: SLF001
+    word = library.whisper_lang_str(library.whisper_full_lang_id(context))
     return word.decode() if isinstance(word, bytes) else word
 
 
-def read_back(model: Any) -> dict[str, SettingValue]:
-    """The settings in the parameter block that the last call ran with."""
-    used = model._params  # noqa: SLF001
+def arguments(contract: DecodeContract) -> dict[str, Any]:
+    """The contract as fields of whisper.cpp's parameters; those of a group as a dictionary."""
+    ladder, condition = contract.temperatures, contract.condition_on_previous_text
+    found = without_none(
+        language=contract.language,
+        translate=None if contract.task is None else contract.task == "translate",
+        temperature=None if ladder is None else ladder[0],
+        # whisper.cpp raises the temperature by a fixed step; 0 means no fallback.
+        temperature_inc=None if ladder is None else (ladder[1] - ladder[0] if ladder[1:] else 0.0),
+        greedy=None if contract.best_of is None else {"best_of": contract.best_of},
+        # whisper.cpp's no_context is about earlier calls; this is about earlier windows.
+        n_max_text_ctx=None if condition is None else (16384 if condition else 0),
+        no_timestamps=None if contract.timestamps is None else not contract.timestamps,
+        vad=contract.vad,
+    )
+    if contract.name != "as-shipped":
+        # The other backends suppress non-speech tokens by default; equal work means both do.
+        found["suppress_nst"] = True
+    if strategy(contract):
+        found["beam_search"] = {"beam_size": contract.beam_size, "patience": -1.0}
+    return found
+
+
+def strategy(contract: DecodeContract) -> int:
+    """whisper.cpp's number of the search: 0 greedy, 1 with beams."""
+    return int((contract.beam_size or 1) > 1)
+
+
+def read_back(used: Any, language: str | None) -> dict[str, SettingValue]:
+    """The settings in the parameters that the last call ran with, and the language it reports."""
     beam = int(used.strategy) == 1
     return {
-        "language": language(model),
+        "language": language,
         "task": "translate" if used.translate else "transcribe",
         "beam_size": used.beam_search["beam_size"] if beam else 1,
         "best_of": used.greedy["best_of"],
