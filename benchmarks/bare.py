@@ -108,6 +108,20 @@ def whisper_cpp(weights: str, threads: int, precision: str) -> Transcribe:  # no
     return transcribe
 
 
+def crispasr(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    """The package's own class; on one window it differs in the times of tokens, which it adds."""
+    from crispasr import Session
+
+    session = Session(weights, n_threads=threads)
+    session.set_fallback_thresholds(2.4, -1.0, 0.6, temperature_inc=0.0)
+    session.set_whisper_decode_extras(suppress_nst=True)
+
+    def transcribe(audio: Audio) -> str:
+        return " ".join(segment.text for segment in session.transcribe(audio, language="en"))
+
+    return transcribe
+
+
 def preload_blas() -> None:
     """As the adapters over MLX do: without it MLX's Linux build is no measure of anything."""
     faiss = importlib.util.find_spec("faiss")
@@ -142,6 +156,38 @@ def mlx_whisper(weights: str, threads: int, precision: str) -> Transcribe:  # no
         )
         mx.synchronize()
         return str(result["text"])
+
+    return transcribe
+
+
+def mlx_audio(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    preload_blas()
+    import mlx.core as mx
+    from mlx_audio.stt.models.whisper import Model, ModelConfig
+    from mlx_audio.utils import load_config, load_weights
+
+    folder = Path(weights)
+    model = Model(ModelConfig.from_dict(load_config(folder)), getattr(mx, precision))
+    model.load_weights(list(model.sanitize(load_weights(folder)).items()))
+    mx.eval(model.parameters())
+    model.eval()
+    model = Model.post_load_hook(model, folder)
+    times = [f"<|{step * 0.02:.2f}|>" for step in range(1501)]
+    model._processor.tokenizer.add_tokens(times)  # noqa: SLF001 - its file ends before them
+
+    def transcribe(audio: Audio) -> str:
+        result = model.generate(
+            audio,
+            fp16=precision == "float16",
+            language="en",
+            task="transcribe",
+            temperature=0.0,
+            best_of=1,
+            condition_on_previous_text=False,
+            return_timestamps=True,
+        )
+        mx.synchronize()
+        return str(result.text)
 
     return transcribe
 
@@ -310,7 +356,9 @@ LOADERS = {
     "faster-whisper-batched": faster_whisper_batched,
     "moonshine-voice": moonshine_voice,
     "whisper.cpp": whisper_cpp,
+    "crispasr": crispasr,
     "mlx-whisper": mlx_whisper,
+    "mlx-audio": mlx_audio,
     "lightning-whisper-mlx": lightning_whisper_mlx,
     "whisper-mps": whisper_mps,
     "parakeet-mlx": parakeet_mlx,

@@ -28,7 +28,7 @@ WHISPER_CPP_LOGS = Path(__file__).parents[1] / "fixtures" / "whisper.cpp-logs"
 source, because no such machine was at hand."""
 METAL = ("whisper_backend_init_gpu: using MTL0 backend", "whisper_backend_init: using BLAS backend")
 
-EVERYONE = ("faster-whisper", "whisper.cpp", "openai-whisper", "insanely-fast-whisper")
+EVERYONE = ("faster-whisper", "whisper.cpp", "crispasr", "openai-whisper", "insanely-fast-whisper")
 
 
 @pytest.fixture(scope="module", params=EVERYONE)
@@ -106,7 +106,7 @@ def test_left_alone_it_does_what_it_declares(session: Session, short: Samples) -
 
 
 def test_text_before_is_handed_on_only_when_that_is_asked_for(session: Session) -> None:
-    if session.backend.name not in {"faster-whisper", "whisper.cpp"}:
+    if session.backend.name not in {"faster-whisper", "whisper.cpp", "crispasr"}:
         pytest.skip("four windows take a minute in PyTorch on a slow machine")
     long = speech("cities", 0.0, 45.0)  # two windows
     alone = session.decode(GREEDY, long)
@@ -215,7 +215,7 @@ def test_stages_and_fallbacks_of_whisper_cpp_are_what_its_log_says() -> None:
 
 
 def test_whisper_cpp_tells_the_stages_of_each_call_alone(session: Session) -> None:
-    if session.backend.name != "whisper.cpp":
+    if session.backend.name not in {"whisper.cpp", "crispasr"}:
         pytest.skip("only whisper.cpp tells them")
     audio = np.zeros(16000, np.float32)
     answers = [session.decode(GREEDY, audio) for _ in range(2)]
@@ -227,7 +227,7 @@ def test_whisper_cpp_tells_the_stages_of_each_call_alone(session: Session) -> No
 def test_the_device_of_whisper_cpp_is_read_from_the_log_of_this_machine(
     session: Session,
 ) -> None:
-    if session.backend.name != "whisper.cpp":
+    if session.backend.name not in {"whisper.cpp", "crispasr"}:
         pytest.skip("about whisper.cpp")
     assert session.loaded.device != "unknown"
     assert session.loaded.details["backend"] != native.NOT_LOGGED

@@ -1,4 +1,4 @@
-"""mlx-whisper on real weights and real speech, in its own environment.
+"""mlx-whisper and mlx-audio on real weights and real speech, in their own environments.
 
 MLX's Linux build is slow, so every call of a model here answers several questions.
 """
@@ -17,9 +17,9 @@ from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 GREEDY = DecodeContract()
 
 
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    with Session("mlx-whisper") as one:
+@pytest.fixture(scope="module", params=["mlx-whisper", "mlx-audio"])
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    with Session(request.param) as one:
         yield one
 
 

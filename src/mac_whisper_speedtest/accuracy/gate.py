@@ -25,6 +25,8 @@ REFERENCE_BACKENDS = (
     "faster-whisper",
     "whisper.cpp",
     "mlx-whisper",
+    "crispasr",
+    "mlx-audio",
     "insanely-fast-whisper",
     "whisperx",
     "faster-whisper-batched",

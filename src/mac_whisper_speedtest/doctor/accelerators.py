@@ -69,13 +69,22 @@ _WHISPER_CPP = f"""
 import _pywhispercpp
 print("{_WHISPER_CPP_MARK}", _pywhispercpp.whisper_print_system_info())
 """
+_CRISPASR = f"""
+import ctypes
+from crispasr._binding import _find_lib
+library = ctypes.CDLL(_find_lib())
+library.whisper_print_system_info.restype = ctypes.c_char_p
+print("{_WHISPER_CPP_MARK}", library.whisper_print_system_info())
+"""
 _QUESTIONS = {
     "faster_whisper": _CTRANSLATE2,
     "whisperx": _CTRANSLATE2,  # of its recognizer; torch only aligns
     "pywhispercpp": _WHISPER_CPP,
+    "crispasr": _CRISPASR,
     "whisper": _TORCH,
     "transformers": _TORCH,
     "mlx_whisper": _MLX,
+    "mlx_audio": _MLX,
     "lightning_whisper_mlx": _MLX,
     "whisper_mps": _MLX,
     "parakeet_mlx": _MLX,
