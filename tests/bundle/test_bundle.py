@@ -330,7 +330,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     run = given(tmp_path / "run")
-    monkeypatch.setattr(write, "_add", full)
+    monkeypatch.setattr(write, "add_member", full)
     with pytest.raises(StorageError, match="No space left"):
         write.write_bundle(run, tmp_path / "x.zip")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]

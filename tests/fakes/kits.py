@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mac_whisper_speedtest.selfcheck import checks
 from mac_whisper_speedtest.selfcheck.kit import Kit, Measurement
 
 
@@ -15,3 +16,11 @@ def kit_of(*measurements: Measurement, gpu: bool = False, raw: dict[str, str] | 
         measurements=list(measurements),
         raw=raw or {},
     )
+
+
+def states(*found: Measurement, gpu: bool = False) -> dict[str, str]:
+    """Topic → state, of the lines of these measurements."""
+    made = {each.check for each in found}
+    lacking = ({check.name for check in checks.CHECKS} | {checks.BACKEND}) - made
+    lines = checks.judged(kit_of(*found, gpu=gpu)).lines
+    return {line.topic: str(line.state) for line in lines if line.topic not in lacking}

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fakes.kits import kit_of
-from mac_whisper_speedtest.doctor.lines import Readiness
-from mac_whisper_speedtest.selfcheck import checks
+from fakes.kits import states
 from mac_whisper_speedtest.selfcheck.bench import Figures, measurement, not_measured
-from mac_whisper_speedtest.selfcheck.kit import Measurement
-
-
-def states(found: Measurement, *, gpu: bool = False) -> dict[str, Readiness]:
-    """Topic → state, of the lines of one measurement."""
-    lacking = {check.name for check in checks.CHECKS} - {found.check}
-    lines = checks.judged(kit_of(found, gpu=gpu)).lines
-    return {line.topic: line.state for line in lines if line.topic not in lacking}
-
 
 WORKER: Figures = {
     "burned_s": [2.0, 2.0, 2.0],

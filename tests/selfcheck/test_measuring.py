@@ -6,8 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from mac_whisper_speedtest import paths
+from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.doctor.lines import Readiness
-from mac_whisper_speedtest.selfcheck import checks, endings, identity, processor
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.selfcheck import (
+    backends,
+    checks,
+    endings,
+    host,
+    identity,
+    memory,
+    processor,
+)
+from mac_whisper_speedtest.selfcheck.backends import BackendTarget
 from mac_whisper_speedtest.selfcheck.bench import Workbench
 from mac_whisper_speedtest.selfcheck.checks import Check
 from mac_whisper_speedtest.selfcheck.kit import Measurement
@@ -37,6 +49,43 @@ def test_a_workers_time_is_counted_as_its_own(bench: Workbench) -> None:
     assert line.state is Readiness.OK, line
 
 
+def test_a_gibibyte_of_numpy_shows(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_IMPORTERS", {})
+    (found,) = memory.measure(bench)
+    (line,) = memory.judge(found)
+    assert line.state in {Readiness.OK, Readiness.UNKNOWN}, line
+    assert found.reason or found.number("after_guard_bytes") > memory.SIZE
+
+
+def test_the_host_is_measured(bench: Workbench) -> None:
+    for found, judge in (
+        (host.measure_durability(bench), host.judge_durability),
+        (host.measure_clock(bench), host.judge_clock),
+        (host.measure_cost(bench), host.judge_cost),
+    ):
+        assert found.values
+        assert not [line for line in judge(found) if line.state is Readiness.FAIL]
+    assert not list(paths.data_dir().glob(".selfcheck*"))
+
+
+def test_a_backend_is_run_in_a_folder_of_its_own(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "CALLS", 2)
+    target = BackendTarget(registry.installed()["faster-whisper"], "cpu")
+    before = directory.every()
+    found = target.measure(bench)
+    if found.reason:
+        pytest.skip(found.reason)
+    assert (found.text("device"), found.text("asked")) == ("cpu", "cpu")
+    assert len(found.series("calls_s")) == len(found.series("calls_wall_s")) == 2
+    assert bench.heard == {"faster-whisper": found.text("text")}
+    lines = {line.topic: line for line in backends.judge(found)}
+    assert lines["faster-whisper on cpu"].state is Readiness.OK
+    assert not [line for line in lines.values() if line.state is Readiness.FAIL], lines
+    assert directory.every() == before
+
+
 def test_this_machine_is_described(bench: Workbench) -> None:
     found, gpu = identity.measure(bench)
     assert found.number("logical_cores") >= 1
@@ -44,6 +93,13 @@ def test_this_machine_is_described(bench: Workbench) -> None:
     assert "kinds" in gpu.texts
 
 
+@pytest.fixture
+def without_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No backend is installed."""
+    monkeypatch.setattr(backends, "targets", lambda **_: iter(()))
+
+
+@pytest.mark.usefixtures("without_backends")
 def test_an_interrupt_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_bench: Workbench) -> Measurement:
         raise KeyboardInterrupt
@@ -64,6 +120,7 @@ def test_what_the_time_does_not_allow_is_not_known(monkeypatch: pytest.MonkeyPat
     assert {line.state for line in checks.judged(kit).lines} == {Readiness.UNKNOWN}
 
 
+@pytest.mark.usefixtures("without_backends")
 def test_an_error_costs_its_check_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_bench: Workbench) -> Measurement:
         raise RuntimeError("no such counter")
@@ -71,6 +128,6 @@ def test_an_error_costs_its_check_only(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Check("processor idle", "processor", "?", broken, processor.judge_idle)
     monkeypatch.setattr(checks, "CHECKS", (check,))
     kit = checks.perform(lambda _: None)
-    assert [line.seen for line in checks.judged(kit).lines] == [
-        "not known: RuntimeError: no such counter"
-    ]
+    (line, *_) = checks.judged(kit).lines
+    assert line.state is Readiness.FAIL
+    assert line.seen == "an error of this program: RuntimeError: no such counter"

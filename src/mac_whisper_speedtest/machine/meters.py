@@ -39,9 +39,13 @@ def available() -> tuple[Probe, ...]:
     Call it before any worker runs: the present state is the baseline.
     """
     counters = energy.available_counters()
-    memory: Probe = MacMemory() if sys.platform == "darwin" else LinuxMemory()
     idle = _Idle(energy.meter_idle(counters))
-    return (memory, Swap(), GpuMemory(), energy.Energy(counters), idle)
+    return (memory_probe(), Swap(), GpuMemory(), energy.Energy(counters), idle)
+
+
+def memory_probe() -> Probe:
+    """The probe of a worker's memory on this system."""
+    return MacMemory() if sys.platform == "darwin" else LinuxMemory()
 
 
 def _idle_readings(window: Window | Unknown) -> dict[str, Reading]:

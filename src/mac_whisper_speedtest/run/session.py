@@ -70,6 +70,7 @@ def measure(
     observer: Observer,
     *,
     resume: RunDirectory | None = None,
+    into: RunDirectory | None = None,
     execute: Executor = run_in_worker,
     watcher: MachineMonitor | None = None,
 ) -> tuple[RunDirectory, s.Run]:
@@ -82,6 +83,7 @@ def measure(
         prepared: what to measure.
         observer: receives progress and events.
         resume: a run to resume, which `resume.decide` found to be of this request.
+        into: an empty folder for the run; by default the next one of the user's runs.
         execute: carries out a round of a cell; by default in a worker process.
         watcher: monitors the machine around each round; by default a real one.
 
@@ -91,13 +93,15 @@ def measure(
     """
     # A signal waits except while cells are measured: no half-made run and no file is left behind.
     with interrupts.held_back(then_drop=True):
-        return _measure(prepared, observer, resume, execute, watcher)
+        return _measure(prepared, observer, resume, into=into, execute=execute, watcher=watcher)
 
 
 def _measure(
     prepared: Prepared,
     observer: Observer,
     resume: RunDirectory | None,
+    *,
+    into: RunDirectory | None,
     execute: Executor,
     watcher: MachineMonitor | None,
 ) -> tuple[RunDirectory, s.Run]:
@@ -113,7 +117,7 @@ def _measure(
         request.seed,
     )
     schedule, spare = orders[: request.planned_rounds], orders[request.planned_rounds :]
-    run_directory = resume or directory.create()
+    run_directory = resume or into or directory.create()
     # The journal is locked before the manifest exists, so that a new run is not mistaken for an
     # abandoned one; and it is read under the lock, when no other process can add to it.
     with (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +25,13 @@ from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 _ADAPTER = "mac_whisper_speedtest.selfcheck.known_work:KnownWork"
 _DEADLINES = Deadlines(import_s=60, load_s=60, warmup_s=60, transcribe_s=60, unload_s=10)
 _SAMPLES = 1600
+
+ERROR = "error"
+"""The text that says what went wrong while something was measured."""
+
+BUSY_LOAD = 0.5
+"""Load average per core above which idle daemons are not all that runs."""
+CLOSE = "close other programs; repeat"
 
 Figures = dict[str, float | Sequence[float] | str | Unknown | None]
 """Name → figure, figures, text, or why there is none; what is ``None`` is left out."""
@@ -62,11 +72,22 @@ class Workbench:
         folder: for temporary files.
         reader: of this machine.
         raw: texts of the system's tools, by the names in `kit.RAW`; checks add to them.
+        gpus: the kinds of GPU that were found: ``cuda``, ``metal``.
+        ends_at: when everything must have ended, by the monotonic clock.
+        heard: label of a backend → its text on the CPU.
     """
 
     folder: Path
     reader: Reader = field(default_factory=Reader)
     raw: dict[str, str] = field(default_factory=dict)
+    gpus: frozenset[str] = frozenset()
+    ends_at: float = math.inf
+    heard: dict[str, str] = field(default_factory=dict)
+
+    def at_most(self, seconds: float, parts: int = 1) -> float:
+        """``seconds``, or less where so many parts of it would not fit into what is left."""
+        left_s = (self.ends_at - time.monotonic()) / parts
+        return max(1.0, min(seconds, left_s))
 
     @contextmanager
     def known_worker(
@@ -119,9 +140,24 @@ def not_measured(check: str, reason: str, *, subject: str = "", gpu: bool = Fals
     return measurement(check, {"": Unknown(reason)}, subject=subject, gpu=gpu)
 
 
+def failed(check: str, why: str, *, subject: str = "", gpu: bool = False) -> Measurement:
+    """A measurement during which something went wrong that should not."""
+    return measurement(check, {ERROR: why}, subject=subject, gpu=gpu)
+
+
 def metered(probe: Probe, target: Target, prefix: str = "") -> Figures:
     """The figures of a probe whose span ends now."""
     return {
         f"{prefix}{name}": Unknown(each.reason) if each.value is None else each.value
         for name, each in probe.end(target).items()
     }
+
+
+def load_figures() -> Figures:
+    """How busy the machine is with other programs."""
+    return {"load_average": os.getloadavg()[0], "cores": float(os.cpu_count() or 1)}
+
+
+def is_busy(found: Measurement) -> bool:
+    """Whether more ran than the daemons of an idle machine. Raises UnknownFactError."""
+    return found.number("load_average") / found.number("cores") > BUSY_LOAD

@@ -6,20 +6,39 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
-from mac_whisper_speedtest.doctor.lines import Checkup, CheckupLine, Readiness, Section, unknown
+from mac_whisper_speedtest.doctor.accelerators import inspect_gpu
+from mac_whisper_speedtest.doctor.lines import (
+    Checkup,
+    CheckupLine,
+    Readiness,
+    Section,
+    fail,
+    unknown,
+)
+from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.machine.reader import UnknownFactError
-from mac_whisper_speedtest.selfcheck import endings, identity, processor
-from mac_whisper_speedtest.selfcheck.bench import Workbench, not_measured
+from mac_whisper_speedtest.selfcheck import (
+    backends,
+    endings,
+    host,
+    identity,
+    memory,
+    power,
+    processor,
+)
+from mac_whisper_speedtest.selfcheck.bench import ERROR, Workbench, failed, not_measured
 from mac_whisper_speedtest.selfcheck.kit import Kit, Measurement, without_names
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.worker import ownership
 from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
 
-LIMIT_S = 540.0
-"""All checks together; what does not fit is not known. The promise to an owner is ten minutes."""
+LIMIT_S, MORE_S = 500.0, 60.0
+"""When the last check begins, and for how long it may go on. What does not fit is not known: the
+promise to an owner is ten minutes."""
 
 Judge = Callable[[Measurement], Iterable[CheckupLine]]
 
@@ -34,6 +53,8 @@ class Check:
         question: in words, for the progress.
         measure: makes the measurements, at most some dozens of seconds.
         judge: judges one of them; pure.
+        subject: what is looked at, where there is one for each.
+        gpu: whether it is about a GPU.
     """
 
     name: str
@@ -41,6 +62,8 @@ class Check:
     question: str
     measure: Callable[[Workbench], Measurement | list[Measurement]]
     judge: Judge
+    subject: str = ""
+    gpu: bool = False
 
 
 CHECKS: Sequence[Check] = (
@@ -67,16 +90,66 @@ CHECKS: Sequence[Check] = (
         processor.judge_idle,
     ),
     Check(
+        "memory",
+        "memory",
+        "does a gibibyte in each allocator show?",
+        memory.measure,
+        memory.judge,
+    ),
+    Check(
         "ending",
         "endings",
         "is every ending recognized, and is nothing left behind?",
         endings.measure,
         endings.judge,
     ),
+    Check(
+        "energy",
+        "energy",
+        "do the energy counters rise with work?",
+        power.measure,
+        power.judge,
+    ),
+    Check(
+        "durability",
+        "host",
+        "how long does a line of the journal take to the disk?",
+        host.measure_durability,
+        host.judge_durability,
+    ),
+    Check("clock", "host", "how fine is the clock?", host.measure_clock, host.judge_clock),
+    Check("cost", "host", "what does looking cost?", host.measure_cost, host.judge_cost),
+    Check("awake", "host", "is the machine kept awake?", host.measure_awake, host.judge_awake),
 )
+BACKEND = "backend"
+_BACKENDS = "backends"
+
+
+def planned(bench: Workbench) -> list[Check]:
+    """All checks, with one for every installed backend and device."""
+    found = [
+        Check(
+            BACKEND,
+            _BACKENDS,
+            f"{each.subject}: device, text, steady state?",
+            each.measure,
+            backends.judge,
+            each.subject,
+            each.gpu,
+        )
+        for each in backends.targets(macos=bench.reader.macos, gpus=bench.gpus)
+    ]
+    if not bench.gpus:
+        none = backends.measure_without_gpu
+        found.insert(0, Check(BACKEND, _BACKENDS, "backends on a GPU?", none, backends.judge))
+    return [*CHECKS, *found]
+
+
 _JUDGES: dict[str, tuple[str, Judge]] = {
     **{each.name: (each.title, each.judge) for each in CHECKS},
+    BACKEND: (_BACKENDS, backends.judge),
     "identity gpu": ("identity", identity.judge_gpu),
+    "energy gpu": ("energy", power.judge_gpu),
 }
 
 
@@ -95,14 +168,13 @@ def perform(notify: Callable[[str], None], *, gpu: bool = False) -> Kit:
     with ownership.temporary_folder() as folder:
         bench = Workbench(folder)
         try:
-            for number, check in enumerate(CHECKS, start=1):
-                notify(
-                    f"{number} of {len(CHECKS)}, {time.monotonic() - began:.0f} s: {check.question}"
-                )
-                if time.monotonic() - began > LIMIT_S:
-                    found.append(not_measured(check.name, f"the time of {LIMIT_S:g} s is used up"))
-                    continue
-                found += _measured(check, bench)
+            bench.ends_at = began + LIMIT_S + MORE_S
+            bench.gpus = inspect_gpu(bench.reader).kinds
+            todo = planned(bench)
+            for number, check in enumerate(todo, start=1):
+                spent_s = time.monotonic() - began
+                notify(f"{number} of {len(todo)}, {spent_s:.0f} s: {check.question}")
+                found += _measured(check, bench, spent_s)
         except KeyboardInterrupt:
             interrupted = True
     return without_names(
@@ -117,15 +189,23 @@ def perform(notify: Callable[[str], None], *, gpu: bool = False) -> Kit:
     )
 
 
-def _measured(check: Check, bench: Workbench) -> list[Measurement]:
+def _measured(check: Check, bench: Workbench, spent_s: float) -> list[Measurement]:
     """The measurements of a check; an error on an untested machine costs this check only."""
     began = time.monotonic()
+    fallen_short = partial(not_measured, check.name, subject=check.subject, gpu=check.gpu)
+    wrong = partial(failed, check.name, subject=check.subject, gpu=check.gpu)
+    made: Measurement | list[Measurement]
     try:
-        made = check.measure(bench)
+        if spent_s > LIMIT_S:
+            made = fallen_short(f"the time of {LIMIT_S:g} s is used up")
+        else:
+            made = check.measure(bench)
+    except SpeedtestError as error:
+        made = fallen_short(f"{error.message}; {error.hint}")
     except WorkerFailureError as failure:
-        made = not_measured(check.name, failure.ending.message)
+        made = wrong(f"a worker ended: {failure.ending.message}")
     except Exception as error:  # noqa: BLE001 - see above
-        made = not_measured(check.name, f"{type(error).__name__}: {error}")
+        made = wrong(f"an error of this program: {type(error).__name__}: {error}")
     several = made if isinstance(made, list) else [made]
     spent = (time.monotonic() - began) / max(len(several), 1)
     return [msgspec.structs.replace(each, seconds=round(spent, 3)) for each in several]
@@ -133,15 +213,16 @@ def _measured(check: Check, bench: Workbench) -> list[Measurement]:
 
 def judged(kit: Kit) -> Checkup:
     """What the measurements of a kit mean, by the rules of this release. Pure."""
-    sections: dict[str, list[CheckupLine]] = {check.title: [] for check in CHECKS}
+    titles = {check.name: check.title for check in CHECKS} | {BACKEND: _BACKENDS}
+    sections: dict[str, list[CheckupLine]] = {title: [] for title in titles.values()}
     for each in kit.measurements:
         title, judge = _JUDGES.get(each.check, ("unknown to this release", _not_known))
         sections.setdefault(title, []).extend(_lines(each, judge, gpu=kit.gpu))
     made = {each.check for each in kit.measurements}
-    for check in CHECKS:
-        if check.name not in made:
+    for name, title in titles.items():
+        if name not in made:
             why = "interrupted" if kit.interrupted else "the kit has no such measurement"
-            sections[check.title].append(unknown(check.name, why, "repeat: speedtest selfcheck"))
+            sections[title].append(unknown(name, why, "repeat: speedtest selfcheck"))
     return Checkup(
         tuple(Section(title, tuple(lines)) for title, lines in sections.items() if lines)
     )
@@ -153,10 +234,12 @@ def _not_known(found: Measurement) -> list[CheckupLine]:
 
 def _lines(found: Measurement, judge: Judge, *, gpu: bool) -> list[CheckupLine]:
     """The lines of a measurement. Figures may be missing, and those of a forged kit be anything."""
-    topic = f"{found.check} {found.subject}".strip()
+    topic = found.subject if found.check == BACKEND else f"{found.check} {found.subject}".strip()
     try:
         if found.reason:
             raise UnknownFactError(found.reason)
+        if ERROR in found.texts:
+            return [fail(topic, found.texts[ERROR], "send the kit")]
         lines = list(judge(found))
     except UnknownFactError as error:
         lines = [unknown(topic, str(error))]

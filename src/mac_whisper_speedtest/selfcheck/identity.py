@@ -76,6 +76,7 @@ def _mac(reader: Reader) -> Figures:
 
 def _gpu(bench: Workbench) -> Measurement:
     found = inspect_gpu(bench.reader)
+    bench.gpus = found.kinds
     figures: Figures = {
         "lines": "; ".join(line.seen for line in found.lines),
         "kinds": ", ".join(sorted(found.kinds)),

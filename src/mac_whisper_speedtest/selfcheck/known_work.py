@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -73,15 +72,17 @@ def burn(cpu_s: float) -> float:
     return used
 
 
-def _burn(_held: list[Any], cpu_s: float, threads: int = 1) -> Facts:
+def _burn(_held: list[Any], cpu_s: float) -> Facts:
     before = time.process_time()
-    others = [threading.Thread(target=burn, args=(cpu_s,)) for _ in range(threads - 1)]
-    for each in others:
-        each.start()
     burn(cpu_s)
-    for each in others:
-        each.join()
     return {"burned_s": time.process_time() - before}
+
+
+def _cores(_held: list[Any], seconds: float, processes: float) -> Facts:
+    """Keep cores busy with a process each, and wait for them."""
+    code = f"import time\nend = time.time() + {seconds}\nwhile time.time() < end: sum(range(2000))"
+    started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(int(processes))]
+    return {"ended": float(sum(each.wait() == 0 for each in started))}
 
 
 def _leave(_held: list[Any], ending: str = "") -> Facts:
@@ -172,6 +173,7 @@ def _read(matrix: Any) -> None:
 
 _WORKS: Mapping[str, Callable[..., Facts]] = {
     "burn": _burn,
+    "cores": _cores,
     "leave": _leave,
     "hold": _hold,
     "multiply": _multiply,

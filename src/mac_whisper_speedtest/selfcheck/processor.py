@@ -6,7 +6,6 @@ wrong only where the load around the known work does not explain the difference.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,15 @@ from mac_whisper_speedtest.machine import cpu, describe
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import UnknownFactError
-from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement, metered
+from mac_whisper_speedtest.selfcheck.bench import (
+    CLOSE,
+    Figures,
+    Workbench,
+    is_busy,
+    load_figures,
+    measurement,
+    metered,
+)
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 
 WORK_S = 2.0
@@ -31,8 +38,6 @@ TOLERANCE = 0.05
 STRANGER_CORES = 0.1
 QUIET_CORES = 0.25
 """A machine on which others use less while nothing is done is quiet enough to judge."""
-BUSY_LOAD = 0.5
-"""Load average per core above which idle daemons are not all that runs."""
 _KIT = "send the kit: speedtest selfcheck -o kit.zip"
 
 _STRANGER = f"""
@@ -126,7 +131,7 @@ def _judge_leak(found: Measurement) -> CheckupLine:
     if rise <= QUIET_CORES:
         return ok(topic, f"{seen} (limit +{QUIET_CORES:g})")
     if max(quiet) > QUIET_CORES:
-        return unknown(topic, f"the machine is busy: {seen}", "close other programs; repeat")
+        return unknown(topic, f"the machine is busy: {seen}", CLOSE)
     return fail(topic, f"{seen} (limit +{QUIET_CORES:g})", _KIT)
 
 
@@ -170,19 +175,17 @@ def judge_stranger(found: Measurement) -> list[CheckupLine]:
     quiet = [*found.series("quiet_before"), *found.series("quiet_after")]
     if max(quiet) > STRANGER_CORES:
         reason = f"the machine is busy: others use {max(quiet):.2f} cores besides; {seen}"
-        return [unknown(topic, reason, "close other programs; repeat")]
+        return [unknown(topic, reason, CLOSE)]
     return [fail(topic, f"{seen}, while others use {max(quiet):.2f} cores {limit}", _KIT)]
 
 
 def measure_idle(bench: Workbench) -> Measurement:
     """Nothing is done for some seconds."""
     threads = describe.default_threads()
-    cores = os.cpu_count() or 1
     with bench.known_worker() as known:
         shares = _outside(known.target, IDLE_WINDOWS, "outside_share")
     limit = cpu.limit(cores=threads, threads=threads)
-    load = os.getloadavg()[0]
-    figures = {"limit_cores": limit, "load_average": load, "cores": cores, "threads": threads}
+    figures = {"limit_cores": limit, "threads": float(threads)} | load_figures()
     return measurement("processor idle", {**shares, **figures})
 
 
@@ -196,10 +199,9 @@ def judge_idle(found: Measurement) -> list[CheckupLine]:
     )
     if high <= limit:
         return [ok(topic, seen)]
-    per_core = found.number("load_average") / found.number("cores")
-    if per_core > BUSY_LOAD or shares[len(shares) // 2] > 2 * limit:
-        reason = f"the machine is not idle: {seen}, load {per_core:.1f} per core"
-        return [unknown(topic, reason, "close other programs; repeat")]
+    if is_busy(found) or shares[len(shares) // 2] > 2 * limit:
+        reason = f"the machine is not idle: {seen}, load average {found.number('load_average'):.1f}"
+        return [unknown(topic, reason, CLOSE)]
     return [fail(topic, f"{seen}: every sample would count as disturbed", _KIT)]
 
 
