@@ -77,12 +77,22 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return done
 
 
+def show(form: str) -> Finished:
+    command = [sys.executable, "-m", "mac_whisper_speedtest", "show", "latest", form]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture(scope="module")
 def shown(one_run: Finished) -> Finished:
     """The same run as JSON, made again from the journal."""
-    command = [sys.executable, "-m", "mac_whisper_speedtest", "show", "latest", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Finished(done.returncode, done.stdout, done.stderr)
+    return show("--json")
+
+
+@pytest.fixture(scope="module")
+def every_note(one_run: Finished) -> list[str]:
+    """The lines of the run with each cell's note in words."""
+    return show("--wide").stdout.splitlines()
 
 
 def timed(cell: dict[str, Any]) -> list[float]:
@@ -104,12 +114,26 @@ def test_the_results_name_the_pitfall_and_no_other(shown: Finished, fake: str) -
 
 
 @pytest.mark.parametrize("fake", PITFALLS)
-def test_the_notes_under_the_table_say_it(one_run: Finished, fake: str) -> None:
+def test_the_notes_under_the_table_say_it(every_note: list[str], fake: str) -> None:
     # A cell's name has the version and the precision after the backend's.
-    notes = [line for line in one_run.stdout.splitlines() if line.startswith(f"  {fake} 1.0 ")]
+    notes = [line for line in every_note if line.startswith(f"  {fake} 1.0 ")]
     for kind, words in PITFALLS[fake]:
         begins = re.compile(rf"  {fake} 1\.0 \w+: {kind}: ")
         assert any(begins.match(line) and words in line for line in notes), notes
+
+
+def test_of_many_notes_of_a_kind_one_is_in_words_and_the_others_are_named(
+    one_run: Finished, every_note: list[str]
+) -> None:
+    kind = re.compile(r"  (.+): contract(, too)?: (.+)")
+    brief = [found for line in one_run.stdout.splitlines() if (found := kind.match(line))]
+    whole = [found for line in every_note if (found := kind.match(line))]
+    assert [found[2] for found in brief] == [None, ", too"]
+    assert len(whole) == 3  # findings of one kind of a cell are one
+    assert {name for found in brief for name in found[1].split("; ")} == {
+        name for found in whole for name in found[1].split("; ")
+    }
+    assert re.fullmatch(r"speedtest show \d+ --wide", brief[1][3])
 
 
 @pytest.mark.parametrize("fake", SOUND)

@@ -30,6 +30,8 @@ from mac_whisper_speedtest.stats import ranking
 
 _MOST_NAMED = 5
 """Omitted recordings that are named."""
+_MOST_OF_A_KIND = 2
+"""Notes of one kind that are shown in words."""
 
 
 def _notes(run: Run) -> Iterator[str]:
@@ -113,7 +115,8 @@ def _without_text(clip: ClipInfo) -> Iterator[str]:
     )
 
 
-def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
+def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each note's kind and its text."""
     summary = cell.summary
     if summary is not None:
         found = summary.accuracy
@@ -121,26 +124,26 @@ def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
             against = (found.against or "").partition("/")[0]
             words = errors_above(found, labels.get(found.against or "", against))
             yield (
-                f"{named.FAST_BUT_WRONG}: {words}; {found.how}. "
-                f"See: speedtest diff RUN {against} {cell.backend.name}"
+                named.FAST_BUT_WRONG,
+                f"{words}; {found.how}. See: speedtest diff RUN {against} {cell.backend.name}",
             )
         if found is not None and found.languages:
             rates = ", ".join(
                 f"{each.language or 'language unknown'} {named.percent(each.rate)}"
                 for each in found.languages
             )
-            yield f"{found.metric.upper()} by language: {rates}"
+            yield f"{found.metric.upper()} by language", rates
         for finding in summary.findings:
-            yield f"{finding.kind}: {finding.message}"
+            yield finding.kind, finding.message
     for ending in cell.endings:
         if ending.status not in {"ok", "skipped"}:
             stage = f" in {ending.stage}" if ending.stage else ""
-            yield f"{ending.status}{stage}: {ending.message}"
+            yield f"{ending.status}{stage}", ending.message
         elif ending.error_class in {"Interrupted", "Stopped"}:
-            yield f"skipped: {ending.message}"
+            yield "skipped", ending.message
     if cell.contract.effective and not cell.contract.deviations:
         for remark in cell.contract.remarks:
-            yield f"remark: {remark}"
+            yield "remark", remark
 
 
 _BRIEF = ("rank", "backend", "RTFx", "× best", "WER", "peak MB", "status")
@@ -199,23 +202,35 @@ def _parts(
         if cells:
             yield from terminal.fitted(duration_table(cells, table.names), console)
             yield terminal.lines(break_even_lines(cells, table.names), console)
-    if notes := _grouped(run):
+    command = f"speedtest show {saved_as or 'RUN'} --wide"
+    if notes := _grouped(run, "" if wide else command):
         yield terminal.lines(notes, console)
     if footer := _footer(run, saved_as):
         yield terminal.lines([footer], console, indent="", style="dim")
-    command = f"speedtest show {saved_as or 'RUN'} --wide"
     if line := terminal.not_shown(left_out, command, console):
         yield line
 
 
-def _grouped(run: Run) -> list[str]:
-    """The notes of the run; one that concerns several cells is one line."""
+def _grouped(run: Run, command: str) -> list[str]:
+    """The notes of the run; one that concerns several cells is one line.
+
+    Args:
+        run: what is shown.
+        command: what shows each cell's note where many have one of the same kind, of which only the
+            first is in words here; empty to have all.
+    """
     labels = named.labels_of(run.cells)
-    cells: dict[str, list[str]] = {}
+    by_kind: dict[str, dict[str, list[str]]] = {}
     for cell in run.cells:
-        for line in dict.fromkeys(_cell_notes(cell, labels)):
-            cells.setdefault(line, []).append(labels[cell.id])
-    notes = [*_notes(run), *(f"{'; '.join(names)}: {line}" for line, names in cells.items())]
+        for kind, text in dict.fromkeys(_cell_notes(cell, labels)):
+            by_kind.setdefault(kind, {}).setdefault(text, []).append(labels[cell.id])
+    notes = list(_notes(run))
+    for kind, texts in by_kind.items():
+        lines = [f"{'; '.join(names)}: {kind}: {text}" for text, names in texts.items()]
+        if command and len(lines) > _MOST_OF_A_KIND:
+            others = dict.fromkeys(name for names in list(texts.values())[1:] for name in names)
+            lines[1:] = [f"{'; '.join(others)}: {kind}, too: {command}"]
+        notes += lines
     return [printable_line(clipped(line, LONGEST_MESSAGE)) for line in dict.fromkeys(notes)]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsMissingError, nearest_names
+from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsMissingError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.printable import duration_text
 from mac_whisper_speedtest.privacy import scrub
@@ -49,7 +49,7 @@ def measurable(
     if request.reference_backend not in {None, *labels}:
         raise UsageError(
             f"--reference is {request.reference_backend!r}, which this run does not measure",
-            hint=nearest_names(request.reference_backend or "", labels, listed_by="--backend"),
+            hint=f"it measures {', '.join(labels)}",
         )
     # Weights help only those that can run here; the others are reported by what they lack.
     running = [each for each in found if is_installed(each)] if request.backends else found
