@@ -304,6 +304,15 @@ def test_speech_is_measured_on_the_neural_engine(measured: tuple[Mac, Finished])
     readings = meters["readings"]
     assert readings["peak_footprint_bytes"]["value"] > readings["footprint_bytes"]["value"] > 0
     assert readings["peak_neural_footprint_bytes"]["value"] == 1 << 21
+    # Its footprint is what is shown, from the first call on.
+    summary = cell["summary"]
+    assert summary["peak_memory_kind"] == "footprint"
+    peaks = [each["peak_footprint_bytes"] for each in cell["samples"]]
+    assert (summary["first_peak_memory_bytes"], summary["peak_memory_bytes"]) == (
+        peaks[0],
+        max(peaks),
+    )
+    assert "Footprint MB is the peak footprint (with Metal's memory)" in done.stdout
 
 
 def test_a_later_load_is_known_not_to_compile(measured: tuple[Mac, Finished]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from mac_whisper_speedtest.compare import compare, fail_on
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.report import comparison
+from mac_whisper_speedtest.report.console import TextConsole
 from mac_whisper_speedtest.request import settings_of
 from mac_whisper_speedtest.results import schema as s
 
@@ -265,6 +268,43 @@ def test_5_percent_more_memory_is_the_same() -> None:
         quantity(compared(FakeCell(), FakeCell(peak_bytes=315_000_000)), "peak RSS").verdict
         == "SAME"
     )
+
+
+MAC = {"os": "Darwin", "os_version": "15.5"}
+
+
+def on_mac(number: int, **sample: Any) -> RunSource:
+    return source(run_of_set(FakeCell(sample=sample), number=number, machine=MAC))
+
+
+def test_on_macos_the_footprint_is_compared_and_shown() -> None:
+    runs = [on_mac(1, peak_footprint_bytes=5 * 10**9), on_mac(2, peak_footprint_bytes=9 * 10**9)]
+    found = compare.compare(*runs)
+    assert quantity(found, "peak footprint").verdict == "MORE"
+    assert not [each for each in cell(found).quantities if each.name == "peak RSS"]
+    text = io.StringIO()
+    comparison.show_comparison(found, console=TextConsole(file=text, width=200))
+    assert "5000 → 9000 MORE" in text.getvalue()
+    assert "Peak MB is the peak footprint (with Metal's memory) of a process." in text.getvalue()
+
+
+def test_a_footprint_is_not_compared_with_anything_else() -> None:
+    without = compare.compare(on_mac(1), on_mac(2, peak_footprint_bytes=9 * 10**9))
+    memory = quantity(without, "peak footprint")
+    assert (memory.base, memory.new, memory.verdict) == (None, 9 * 10**9, "")
+    assert memory.reason.startswith("not measured: base: the system does not say, or an older")
+    linux = source(run_of_set(FakeCell(), number=1))
+    other = on_mac(2, peak_footprint_bytes=1)
+    memory = quantity(compare.compare(linux, other, anyway=True), "peak footprint")
+    assert memory.reason == "not measured: base has its peak RSS, new its peak footprint"
+
+
+def test_allocators_are_compared_where_both_runs_have_the_same() -> None:
+    held = [{"mlx_peak_bytes": 100}, {"mlx_peak_bytes": 300}]
+    found = compared(*(FakeCell(sample={"allocator_bytes": each}) for each in held))
+    assert quantity(found, "allocator peak").verdict == "MORE"
+    found = compared(FakeCell(), FakeCell(sample={"allocator_bytes": held[0]}))
+    assert quantity(found, "allocator peak").reason == "not measured: base: no allocator reports it"
 
 
 def test_more_joules_are_more_energy() -> None:

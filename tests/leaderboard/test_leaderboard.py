@@ -66,7 +66,7 @@ def test_of_one_bundle_the_figures_are_those_of_its_run() -> None:
         assert (row.rtfx.low, row.rtfx.high) == (summary.rtfx_bounds.low, summary.rtfx_bounds.high)
         assert (row.rtfx.basis, row.rtfx.level, row.rounds) == ("rounds", 0.95, 6)
         assert row.error_rate is not None
-        assert (row.error_rate.value, row.peak_rss_bytes) == (0.0, 300_000_000)
+        assert (row.error_rate.value, row.peak_memory_bytes) == (0.0, 300_000_000)
         assert (row.runs_ok, row.runs, row.load_s) == (1, 1, 1.9)
     assert ranks(only(built(run))) == {"whisper.cpp": ("A", 1, 1), "openai-whisper": ("A", 2, 2)}
 

@@ -225,7 +225,7 @@ def test_the_kernels_list_of_children_names_the_same_processes_as_psutil() -> No
 def played(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[int]]:
     """Process id -> its children, as macOS's library lists them here."""
     listed: dict[int, list[int]] = {}
-    monkeypatch.setattr(cpu, "_MACOS", True)
+    monkeypatch.setattr(macos, "HERE", True)
     monkeypatch.setattr(os.path, "exists", lambda _path: False)
     monkeypatch.setattr(macos, "child_pids", lambda pid: listed.get(pid, []))
     return listed

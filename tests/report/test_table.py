@@ -199,3 +199,28 @@ def test_a_csv_field_cannot_become_a_formula() -> None:
     assert second["backend"] == "b,\n c"
     assert float(first["median_s"]) == 1.0
     assert absent["load_s"] == ""
+
+
+def test_peak_memory_of_a_mac_is_called_what_it_is() -> None:
+    mac = {"os": "Darwin", "os_version": "15.5"}
+    held = {
+        "peak_footprint_bytes": 5_432_000_000,
+        "allocator_bytes": {"mlx_peak_bytes": 4321 * 10**6},
+    }
+    run = run_of(FakeCell("mlx", sample=held), machine=mac).run
+    text = printed(run, 80)
+    assert "footprint MB status" in " ".join(text.split())
+    assert "5432" in text
+    said = " ".join(text.split())
+    assert "Footprint MB is the peak footprint (with Metal's memory) of a process after" in said
+    assert "allocator MB; speedtest show 7 --wide" in text
+    wide = printed(run, 200, wide=True)
+    assert "allocator MB" in wide
+    assert "4321" in wide
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_peak_memory_that_was_not_measured_is_said_with_its_reason() -> None:
+    mac = {"os": "Darwin", "os_version": "15.5"}
+    text = " ".join(printed(run_of(FakeCell("old"), machine=mac).run).split())
+    assert "Peak memory was not measured: the system does not say, or an older release" in text

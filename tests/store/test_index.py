@@ -53,7 +53,7 @@ def test_a_cells_row_has_the_figures_that_summarize_computes() -> None:
     assert summary.accuracy is not None
     figures = row.cell.summary
     assert figures is not None
-    for name in ("median_s", "min_s", "max_s", "rtfx", "wer", "peak_rss_bytes", "rank", "group"):
+    for name in ("median_s", "min_s", "max_s", "rtfx", "wer", "peak_memory_bytes", "rank", "group"):
         assert getattr(figures, name) == getattr(summary, name), name
     assert figures.median_s is not None
     assert figures.accuracy is not None

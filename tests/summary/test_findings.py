@@ -17,6 +17,7 @@ import pytest
 from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.memory import RESIDENT
 from mac_whisper_speedtest.run import execute
 from mac_whisper_speedtest.summary import contract_findings, findings, text_findings
 
@@ -227,7 +228,8 @@ def memory_of(*series: Sequence[float]) -> list[str]:
                     for r, peaks in enumerate(series)
                     for i, peak in enumerate(peaks)
                 ]
-            )
+            ),
+            RESIDENT,
         )
     )
 
@@ -258,7 +260,7 @@ def growth_of(*series: Sequence[float], **changes: Any) -> list[str]:
         for r, peaks in enumerate(series)
         for i, peak in enumerate(peaks)
     ]
-    return list(findings.growth(cell(samples)))
+    return list(findings.growth(cell(samples), RESIDENT))
 
 
 def test_a_peak_that_is_higher_after_the_second_call_is_reported() -> None:
@@ -279,7 +281,7 @@ def test_calls_on_other_recordings_may_need_more() -> None:
         sample(-1, utterance="short"),
         sample(0, utterance="long", peak_rss_bytes=900 * MB),
     )
-    assert list(findings.growth(cell([short, long]))) == []
+    assert list(findings.growth(cell([short, long]), RESIDENT)) == []
 
 
 def test_random_caches_that_fill_up_are_seldom_called_a_leak() -> None:

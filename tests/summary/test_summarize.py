@@ -40,4 +40,4 @@ def test_a_pass_that_lacks_recordings_is_not_the_fastest() -> None:
 def test_peak_memory_is_of_all_calls_and_is_known_after_the_first_too() -> None:
     made = run_of(FakeCell("a", peak_bytes=801, sample={"peak_rss_bytes": 920}))
     found = figures(made.run)
-    assert (found.first_peak_rss_bytes, found.peak_rss_bytes) == (801, 920)
+    assert (found.first_peak_memory_bytes, found.peak_memory_bytes) == (801, 920)

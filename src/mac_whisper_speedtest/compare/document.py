@@ -154,7 +154,13 @@ class QuantityChange(Struct, frozen=True, kw_only=True):
     """Memory, energy or loading, before and after."""
 
     kind: Annotated[str, Doc("`memory`, `energy` or `load`")]
-    name: Annotated[str, Doc("`peak RSS`, `peak footprint`, `device memory`, `energy`, `load`")]
+    name: Annotated[
+        str,
+        Doc(
+            "`peak RSS`, `peak footprint` (macOS), `allocator peak`, `device memory`, `energy`, "
+            "`load`"
+        ),
+    ]
     unit: Annotated[str, Doc("`byte`, `J/h of audio`, `s`")]
     base: Annotated[
         float | None, Doc("median over processes", unit="as in `unit`", null="it was not measured")
@@ -312,9 +318,10 @@ class Point(Struct, frozen=True, kw_only=True):
         Doc("lower end of its 95 % interval", unit="fraction", null="likewise, or too few words"),
     ] = None
     wer_high: Annotated[float | None, Doc("upper end", unit="fraction", null="likewise")] = None
-    peak_rss_bytes: Annotated[
-        int | None, Doc("as in `Summary`", unit="byte", null="the worker does not report it")
+    peak_memory_bytes: Annotated[
+        int | None, Doc("as in `Summary`", unit="byte", null="no sample has it")
     ]
+    peak_memory_kind: Annotated[str, Doc("as in `Summary`")]
 
 
 class LastingChange(Struct, frozen=True, kw_only=True):

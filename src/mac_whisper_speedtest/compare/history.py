@@ -215,7 +215,8 @@ def _point(visit: HistoryPoint) -> h.Point:
         wer=figures.wer,
         wer_low=accuracy.rate_low if accuracy and figures.wer is not None else None,
         wer_high=accuracy.rate_high if accuracy and figures.wer is not None else None,
-        peak_rss_bytes=figures.peak_rss_bytes,
+        peak_memory_bytes=figures.peak_memory_bytes,
+        peak_memory_kind=figures.peak_memory_kind,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.compare.document import QuantityChange, RatioInfo
 from mac_whisper_speedtest.machine import meters
+from mac_whisper_speedtest.results import memory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.stats import intervals, quantiles, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
@@ -45,7 +47,8 @@ class _Quantity:
 
 def compare(base: s.CellResult, new: s.CellResult) -> list[QuantityChange]:
     """Every quantity that either cell has, and of those that count always why they have none."""
-    readings = [(each, each.read(base), each.read(new)) for each in _QUANTITIES]
+    readings = [_peaks(base, new)]
+    readings += [(each, each.read(base), each.read(new)) for each in _QUANTITIES]
     return [
         _change(each, before, after)
         for each, before, after in readings
@@ -93,13 +96,30 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _peak_rss(cell: s.CellResult) -> _Readings:
-    peaks: dict[tuple[int, int], int] = {}
+def _peaks(base: s.CellResult, new: s.CellResult) -> tuple[_Quantity, _Readings, _Readings]:
+    """The peak memory, where both sides have the same kind of figure."""
+    old, figure = memory.figure_of(base.summary), memory.figure_of(new.summary)
+
+    def read(cell: s.CellResult) -> _Readings:
+        if old is not figure:
+            return _Readings([], f"base has its {old.name}, new its {figure.name}")
+        return _Readings([*map(float, memory.peaks_by_process(cell, figure))], figure.missing)
+
+    what = _Quantity(MEMORY, figure.name, "byte", read, always=True)
+    return what, read(base), read(new)
+
+
+def _allocator(cell: s.CellResult) -> _Readings:
+    """Of every process, what `Summary.allocator_figure` names: one library has one allocator."""
+    processes: defaultdict[tuple[int, int], list[s.SampleResult]] = defaultdict(list)
     for sample in cell.samples:
-        if sample.peak_rss_bytes:
-            process = (sample.round, sample.attempt)
-            peaks[process] = max(sample.peak_rss_bytes, peaks.get(process, 0))
-    return _Readings([float(each) for each in peaks.values()], "the worker does not say")
+        processes[sample.round, sample.attempt].append(sample)
+    found = [memory.allocator_peak(samples) for samples in processes.values()]
+    known = [each for each in found if each is not None]
+    names = {each.name for each in known}
+    if len(names) > 1:
+        return _Readings([], f"its processes have different ones: {', '.join(sorted(names))}")
+    return _Readings([float(each.size_bytes) for each in known], "no allocator reports it")
 
 
 def _reading(name: str) -> Callable[[s.CellResult], _Readings]:
@@ -132,8 +152,7 @@ def _loads(cell: s.CellResult) -> _Readings:
 
 
 _QUANTITIES = (
-    _Quantity(MEMORY, "peak RSS", "byte", _peak_rss, always=True),
-    _Quantity(MEMORY, "peak footprint", "byte", _reading("peak_footprint_bytes")),
+    _Quantity(MEMORY, "allocator peak", "byte", _allocator),
     _Quantity(MEMORY, "device memory", "byte", _reading("gpu_peak_bytes")),
     _Quantity(ENERGY, "energy", "J/h of audio", _energy, always=True),
     _Quantity(LOAD, "load", "s", _loads),

@@ -51,6 +51,7 @@ class BoardRow:
         rank_last: the worst one.
         rtfx: audio seconds per processing second; ``None`` if no run ended ``ok``.
         error_rate: a fraction; ``None`` without reference texts.
+        peak_memory_kind: see ``Summary``; one system, and so one board, has one.
         joules_per_audio_hour: energy above idle.
         energy_quality: how trustworthy that is.
         runs: how many runs tried it; those of machines where it is unavailable do not count.
@@ -66,7 +67,8 @@ class BoardRow:
     rank_last: int | None
     rtfx: PooledFigure | None
     error_rate: PooledFigure | None
-    peak_rss_bytes: float | None
+    peak_memory_bytes: float | None
+    peak_memory_kind: str
     device_memory_bytes: float | None
     joules_per_audio_hour: float | None
     energy_quality: str
@@ -355,7 +357,8 @@ def _rows(
                 rank_last=rank.last if rank else None,
                 rtfx=placing.pooled_rtfx(good) if good else None,
                 error_rate=placing.pooled_error_rate(good),
-                peak_rss_bytes=_median(good, "peak_rss_bytes"),
+                peak_memory_bytes=_median(good, "peak_memory_bytes"),
+                peak_memory_kind=good[0].summary.peak_memory_kind if good else "",
                 device_memory_bytes=_median(good, "device_memory_bytes"),
                 joules_per_audio_hour=_median(good, "joules_per_audio_hour"),
                 energy_quality="; ".join(sorted(qualities - {""})),

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.leaderboard.submissions import (
 
 _FIGURES = {
     "joules_per_audio_hour": "energy",
-    "peak_rss_bytes": "peak memory",
+    "peak_memory_bytes": "peak memory",
     "device_memory_bytes": "memory of the device",
     "load_s": "time to load",
     "cores_used": "use of cores",

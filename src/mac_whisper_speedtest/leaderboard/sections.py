@@ -39,6 +39,7 @@ from mac_whisper_speedtest.results.cells import (
     percent,
     range_text,
 )
+from mac_whisper_speedtest.results.memory import headed
 
 FAILED, DISPUTED, LEFT_OUT = "failed", "disputed", "left out"
 STATES = (OK, FAST_BUT_WRONG, FAILED, DISPUTED, LEFT_OUT)
@@ -277,6 +278,7 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         for group in board.groups
     ]
     title = board_title(board)
+    kinds = {row.peak_memory_kind for _, row in _with_speed(board)}
     return {
         "title": title,
         "contract": contract_name(board),
@@ -288,7 +290,7 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         "drawing": _drawing(f"plot-{number}", board),
         "most_drawn": _MOST_DRAWN if len(_with_speed(board)) > _MOST_DRAWN else None,
         "rows": ReportTable(
-            _BOARD_COLUMNS,
+            [replace(each, heading=headed(each.heading, kinds)) for each in _BOARD_COLUMNS],
             bodies,
             caption=f"{title}: contract {contract_name(board)}",
             name=table_id(number),
@@ -323,7 +325,7 @@ def _board_row(
             clipped(configuration.device or MISSING, _LONGEST),
             clipped(configuration.precision or MISSING, _LONGEST),
             configuration.threads,
-            number_field(row.peak_rss_bytes, ".0f", 1e-6),
+            number_field(row.peak_memory_bytes, ".0f", 1e-6),
             _energy(row),
             number_field(row.load_s, ".2f"),
         ],

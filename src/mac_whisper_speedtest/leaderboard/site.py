@@ -156,7 +156,10 @@ COLUMNS: tuple[FlatColumn, ...] = (
         "error_rate_high", _NUMBER, "", "highest end of its interval", "row.error_rate.high"
     ),
     FlatColumn(
-        "peak_rss_bytes", _NUMBER, "bytes", "peak memory of the worker", "row.peak_rss_bytes"
+        "peak_memory_bytes", _NUMBER, "bytes", "peak memory of the worker", "row.peak_memory_bytes"
+    ),
+    FlatColumn(
+        "peak_memory_kind", _STRING, "", "which: footprint or resident", "row.peak_memory_kind"
     ),
     FlatColumn(
         "device_memory_bytes",

@@ -62,7 +62,7 @@ def timings_digest(run: s.Run) -> str:
 
 def _timing(each: s.SampleResult) -> list[object]:
     which = [each.round, each.attempt, each.index, each.kind, each.retaken]
-    return [which, each.seconds, bool(each.failed), each.peak_rss_bytes]
+    return [which, each.seconds, bool(each.failed), each.peak_rss_bytes, each.peak_footprint_bytes]
 
 
 def texts_digest(run: s.Run) -> str:

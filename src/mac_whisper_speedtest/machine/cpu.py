@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ import psutil
 from mac_whisper_speedtest.machine import macos
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Unknown, UnknownFactError, attempt, require
-
-_MACOS = sys.platform == "darwin"
 
 BASE_SHARE = 0.05
 """Of all logical cores. Daemons of an idle system stay below it, and a backend with a thread on
@@ -156,7 +153,7 @@ def pids(pid: int) -> list[int]:
     if os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110 - faster, for polling
         return _below(pid)
     root = psutil.Process(pid)
-    if _MACOS and pid in macos.child_pids(root.ppid()):
+    if macos.HERE and pid in macos.child_pids(root.ppid()):
         found = [pid]
         for each in found:  # grows during the loop
             found += macos.child_pids(each)
@@ -389,7 +386,7 @@ def tree_times(pid: int) -> TreeTimes:
             continue  # it has just ended; its time now counts as its parent's children's
         living[process.pid] = _own_s(process.pid, times.user + times.system)
         ended += times.children_user + times.children_system
-        if _MACOS:  # psutil gives 0 there
+        if macos.HERE:  # psutil gives 0 there
             ended += _ended_s(process.pid)
     return TreeTimes(living, ended)
 

@@ -6,8 +6,12 @@ import ctypes
 import functools
 import os
 import struct
+import sys
 from dataclasses import dataclass
 from typing import Any
+
+HERE = sys.platform == "darwin"
+"""Whether this is macOS."""
 
 # ``proc_pid_rusage``, and the layout of its result.
 

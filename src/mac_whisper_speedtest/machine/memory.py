@@ -126,20 +126,32 @@ class MacMemory:
 
     def end(self, target: Target) -> dict[str, Reading]:
         """Read the peaks."""
-        found = attempt(lambda: rusage_figures(self._tree(target.worker)))
+        found = attempt(lambda: rusage_figures(mac_tree(target.worker, self._query)))
         return unmeasured(MACOS_UNITS, found.reason) if isinstance(found, Unknown) else found
 
-    def _tree(self, pid: int) -> list[Rusage]:
-        found = []
-        for process in cpu.members(pid):
-            try:
-                found.append(self._query(process.pid))
-            except OSError:
-                if process.pid == pid:
-                    raise
-            except psutil.Error:
-                continue
-        return found
+
+def mac_tree(pid: int, query: Callable[[int], Rusage] = macos.process_rusage) -> list[Rusage]:
+    """The resource use of the processes of the tree below ``pid``, its own first.
+
+    Raises:
+        psutil.Error, OSError: the process has ended or may not be read.
+    """
+    found = []
+    for each in cpu.pids(pid):
+        try:
+            found.append(query(each))
+        except OSError:
+            if each == pid:
+                raise
+    return found
+
+
+def peak_footprint(pid: int) -> int | None:
+    """The sum of the highest footprints of a worker's processes so far; ``None`` but on macOS."""
+    if not macos.HERE:
+        return None
+    found = attempt(lambda: sum(each.footprint_peak for each in mac_tree(pid)))
+    return None if isinstance(found, Unknown) else found
 
 
 def rusage_figures(processes: Sequence[Rusage]) -> dict[str, Reading]:

@@ -24,6 +24,7 @@ from mac_whisper_speedtest.results.cells import (
     number_text,
     speed_form,
 )
+from mac_whisper_speedtest.results.memory import FOOTPRINT
 
 # Rows and lines, which every format shows.
 
@@ -144,7 +145,7 @@ def _row(cell: d.CellChange) -> Iterator[str]:
     yield _accuracy_word(cell.accuracy) or MISSING
     yield _rates(cell.accuracy)
     yield f"{cell.texts.same} of {cell.texts.recordings}" if cell.texts else MISSING
-    yield _quantity(cell, "peak RSS", ".0f", 1e-6)
+    yield _quantity(cell, "memory", ".0f", 1e-6)
     yield _quantity(cell, "energy", ".0f")
     yield _quantity(cell, "load", ".2f")
 
@@ -178,8 +179,9 @@ def _rates(accuracy: d.AccuracyChange | None) -> str:
     return f"{base} {_ARROW} {new}"
 
 
-def _quantity(cell: d.CellChange, name: str, form: str, factor: float = 1.0) -> str:
-    found = next((each for each in cell.quantities if each.name == name), None)
+def _quantity(cell: d.CellChange, kind: str, form: str, factor: float = 1.0) -> str:
+    """The first quantity of a kind: of memory, the peak."""
+    found = next((each for each in cell.quantities if each.kind == kind), None)
     if found is None or (found.base is None and found.new is None):
         return MISSING
     shown = [number_text(each, form, factor) for each in (found.base, found.new)]
@@ -198,6 +200,8 @@ def _notes(compared: d.Compared) -> Iterator[str]:
             f"The machine itself: its canary took {compared.machine.estimate:.3f} times as long "
             f"({compared.machine.low:.3f}–{compared.machine.high:.3f})."
         )
+    if FOOTPRINT.name in {each.name for cell in compared.cells for each in cell.quantities}:
+        yield f"Peak MB is the {FOOTPRINT.words} of a process."
     yield from compared.findings
     yield from _unmeasured(compared)
     for cell in compared.cells:

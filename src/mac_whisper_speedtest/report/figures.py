@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.tables import (
@@ -29,6 +29,7 @@ from mac_whisper_speedtest.results.cells import (
     speed_form,
     summary_of,
 )
+from mac_whisper_speedtest.results.memory import figure_of, headed
 from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult, Run, Summary
 
 _MB = 1e-6
@@ -102,14 +103,27 @@ def _contract(row: ShownCell) -> Field:
     return Field(contract_of(row.cell), class_="other" if row.cell.contract.deviations else "")
 
 
-def _device_memory(row: ShownCell) -> Field:
-    """Peak memory of the GPU, or why it is unknown."""
-    held = row.summary.device_memory_bytes
-    if held is not None:
+def _memory(name: str) -> _Show:
+    def show(row: ShownCell) -> Field:
+        held = getattr(row.summary, name)
+        if held is None and row.cell.samples:
+            return Field(MISSING, "", note=f"not measured: {figure_of(row.summary).missing}")
         return number_field(held, ".0f", _MB)
-    readings = (meter.readings.get("gpu_peak_bytes") for meter in row.cell.meters)
-    reason = next((each.reason for each in readings if each and each.reason), "")
-    return Field(MISSING, "", note=f"not measured: {clipped(reason, 120)}" if reason else "")
+
+    return show
+
+
+def _device_memory(row: ShownCell) -> Field:
+    """Peak memory of the GPU and where that is from, or why it is unknown."""
+    held, note = row.summary.device_memory_bytes, clipped(row.summary.device_memory_quality, 120)
+    if held is None:
+        return Field(MISSING, "", note=note)
+    return replace(number_field(held, ".0f", _MB), note=note)
+
+
+def _allocator(row: ShownCell) -> Field:
+    held = number_field(row.summary.allocator_peak_bytes, ".0f", _MB)
+    return replace(held, note=row.summary.allocator_figure)
 
 
 def _weights(row: ShownCell) -> Field:
@@ -148,9 +162,10 @@ COLUMNS: Mapping[str, CellColumn] = {
         CellColumn("first s", _figure("first_s", ".3f")),
         CellColumn("first segment s", _figure("first_segment_s", ".3f")),
         CellColumn("cores", _figure("cores_used", ".1f")),
-        CellColumn("first call peak MB", _figure("first_peak_rss_bytes", ".0f", _MB)),
-        CellColumn("peak MB", _figure("peak_rss_bytes", ".0f", _MB)),
+        CellColumn("first call peak MB", _memory("first_peak_memory_bytes")),
+        CellColumn("peak MB", _memory("peak_memory_bytes")),
         CellColumn("device MB", _device_memory),
+        CellColumn("allocator MB", _allocator),
         CellColumn("weights MB", _weights),
         CellColumn("J/h audio", _figure("joules_per_audio_hour", ".0f")),
         CellColumn("rounds", _rounds),
@@ -180,8 +195,10 @@ def cell_table(
     """
     chosen = [COLUMNS[each] for each in columns]
     bodies = []
+    kinds: set[str] = set()
     for group in groups:
         several = len(group) > 1
+        kinds |= {summary_of(cell).peak_memory_kind for cell in group}
         cells = [ShownCell(names[cell.id], cell, several) for cell in group]
         bodies.append(
             [
@@ -193,7 +210,7 @@ def cell_table(
             ]
         )
     return ReportTable(
-        [TableColumn(each.heading, number=each.number) for each in chosen],
+        [TableColumn(headed(each.heading, kinds), number=each.number) for each in chosen],
         bodies,
         caption=caption,
         name=name,

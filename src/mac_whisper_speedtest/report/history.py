@@ -19,6 +19,7 @@ from mac_whisper_speedtest.results.cells import (
     number_text,
     speed_form,
 )
+from mac_whisper_speedtest.results.memory import headed
 
 _MIN_POINTS = 8
 """Runs, four before a change and four after: fewer look like a change too often by chance."""
@@ -57,13 +58,14 @@ def _table(series: Series) -> ReportTable:
     """The runs in order; a lasting change begins a new body."""
     changes = {each.run: each for each in series.changes}
     bodies: list[list[TableRow]] = [[]]
+    kinds = {point.peak_memory_kind for point in series.points}
     for point in series.points:
         change = changes.get(point.run)
         if change is not None and bodies[-1]:
             bodies.append([])
         bodies[-1].append(TableRow(list(_row(point, change))))
     return ReportTable(
-        [TableColumn(name, number=name not in _LEFT) for name in _COLUMNS],
+        [TableColumn(headed(name, kinds), number=name not in _LEFT) for name in _COLUMNS],
         bodies,
         caption=f"{series.backend} {series.model} on {series.clip}, contract {series.contract}, "
         f"{series.settings}; {series.hardware}",
@@ -77,7 +79,7 @@ def _row(point: Point, change: LastingChange | None) -> Iterator[str | Field]:
     yield interval_text(point.rtfx, point.rtfx_low, point.rtfx_high, speed_form(point.rtfx))
     yield _marked(change)
     yield error_rate_text(point.wer, "wer", point.wer_low, point.wer_high)
-    yield number_text(point.peak_rss_bytes, ".0f", 1e-6)
+    yield number_text(point.peak_memory_bytes, ".0f", 1e-6)
     yield f"{point.rounds}"
     yield point.tool
 

@@ -23,6 +23,7 @@ from mac_whisper_speedtest.results.cells import (
     summary_of,
     tables_of,
 )
+from mac_whisper_speedtest.results.memory import figure_on
 from mac_whisper_speedtest.results.schema import CellResult, ClipInfo, Run
 from mac_whisper_speedtest.stats import ranking
 
@@ -40,9 +41,15 @@ def _notes(run: Run) -> Iterator[str]:
     if groups - {FIRST_GROUP}:
         yield "Only cells between two lines are ranked against each other."
     yield from _ranking(run)
-    if any(cell.summary and cell.summary.peak_rss_bytes for cell in run.cells):
-        calls = calls_of_process(run)
-        yield f"Peak MB is that of a process after its {calls} calls; more calls may need more."
+    figure, calls = figure_on(run.manifest.machine.os), calls_of_process(run)
+    if any(cell.summary and cell.summary.peak_memory_bytes for cell in run.cells):
+        heading = f"{figure.heading} MB".capitalize().replace("mb", "MB")
+        yield (
+            f"{heading} is the {figure.words} of a process after its {calls} calls; more calls "
+            "may need more."
+        )
+    elif any(cell.samples for cell in run.cells):
+        yield f"Peak memory was not measured: {figure.missing}."
     if run.decisions:
         yield f"The run ended because {run.decisions[-1].reason}."
     for clip in run.manifest.clips:
@@ -150,7 +157,10 @@ _BRIEF = ("rank", "backend", "RTFx", "× best", "WER", "peak MB", "status")
 """Columns that every terminal shows."""
 _MORE = ("device", "median s", "min–max s", "load s", "first s", "contract")
 """Columns as far as there is room, the most important first."""
-_OPTIONAL = ("first segment s", "cold load s", "warm load s", "cores", "device MB", "J/h audio")
+_OPTIONAL = (
+    *("first segment s", "cold load s", "warm load s", "cores", "device MB", "J/h audio"),
+    "allocator MB",
+)
 """The same, of what not every machine and backend reports."""
 _BOUNDED = ("RTFx", "× best")
 """Columns that keep their intervals where there is little room, the most important first."""

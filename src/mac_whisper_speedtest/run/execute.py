@@ -324,6 +324,7 @@ class _Conversation:
                 kind="warmup" if index < 0 else "timed",
                 wall_s=answer.wall_s,
                 utterance=recording.name,
+                peak_footprint_bytes=memory.peak_footprint(self.worker.pid),
                 tree_cpu_s=_value(readings, "cpu_s"),
                 outside_cpu_s=_value(readings, "outside_cpu_s"),
                 disturbed=disturbed,

@@ -13,7 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.results import memory as memory_figures
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.memory import MemoryFigure
 from mac_whisper_speedtest.summary import contract_findings, text_findings
 from mac_whisper_speedtest.summary import samples as cell_samples
 
@@ -77,6 +79,7 @@ def findings_for_cell(
         cell: one of its cells.
         timed: the cell's timed samples that count.
     """
+    figure = memory_figures.figure_on(run.manifest.machine.os)
     said = (
         ("contract", contract_findings.contract(cell)),
         (
@@ -94,7 +97,7 @@ def findings_for_cell(
         ("clock", clock(cell, timed)),
         ("first call", first_call(cell)),
         ("drift", drift(timed)),
-        ("memory", [*memory(cell)] or growth(cell)),
+        ("memory", [*memory(cell, figure)] or growth(cell, figure)),
         ("exit", endings(cell)),
         ("crash", crashes(cell)),
         ("resumed", resumed(cell)),
@@ -209,12 +212,12 @@ def trend(blocks: Sequence[Sequence[float]]) -> float | None:
     return change if abs(change) > DRIFT_RATIO else None
 
 
-def memory(cell: s.CellResult) -> Iterator[str]:
+def memory(cell: s.CellResult, figure: MemoryFigure) -> Iterator[str]:
     """A peak that rises with every call and does not come to rest."""
     growths: list[int] = []
     calls = 0
     for process in _processes(cell).values():
-        peaks = [each.peak_rss_bytes for each in process if each.peak_rss_bytes is not None]
+        peaks = [peak for each in process if (peak := figure.of(each)) is not None]
         steps = [after - before for before, after in itertools.pairwise(peaks)]
         if len(steps) < 2:
             continue
@@ -232,7 +235,7 @@ def memory(cell: s.CellResult) -> Iterator[str]:
         )
 
 
-def growth(cell: s.CellResult) -> Iterator[str]:
+def growth(cell: s.CellResult, figure: MemoryFigure) -> Iterator[str]:
     """A peak that is higher after the last call of a process than after its first.
 
     Only where every call was on the same recording: a longer one needs more.
@@ -240,7 +243,7 @@ def growth(cell: s.CellResult) -> Iterator[str]:
     found: list[tuple[int, int, int]] = []
     processes = _processes(cell).values()
     for calls in processes:
-        peaks = [each.peak_rss_bytes for each in calls if each.peak_rss_bytes is not None]
+        peaks = [peak for each in calls if (peak := figure.of(each)) is not None]
         if len(peaks) < 2 or len({each.utterance for each in calls}) > 1:
             continue
         if peaks[-1] - peaks[0] > max(GROWTH_RATIO * peaks[0], GROWTH_BYTES):

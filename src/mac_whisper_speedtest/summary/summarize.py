@@ -11,8 +11,10 @@ import msgspec
 
 from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.machine.probe import Reading
+from mac_whisper_speedtest.results import memory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.results.memory import MemoryFigure
 from mac_whisper_speedtest.stats import duration
 from mac_whisper_speedtest.stats.duration import DurationModel, Point
 from mac_whisper_speedtest.stats.intervals import Interval
@@ -173,9 +175,10 @@ def _summary(
     best_rtf = compared.median_rtf(best) if best else None
     judged = compared.judged.get(cell.id)
     energy = meters.cell_energy(cell.meters)
-    peaks = [
-        (each.kind, each.peak_rss_bytes) for each in cell.samples if each.peak_rss_bytes is not None
-    ]
+    figure = memory.figure_on(run.manifest.machine.os)
+    first = [sample for sample in cell.samples if sample.kind == "warmup"]
+    allocator = memory.allocator_peak(cell.samples)
+    device = memory.device_memory(cell)
     return s.Summary(
         rank=rank.first if rank else None,
         rank_last=rank.last if rank else None,
@@ -197,14 +200,18 @@ def _summary(
         load_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_FRESH),
         load_cold_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_COLD),
         load_warm_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_WARM),
-        first_s=_median(sample.seconds for sample in cell.samples if sample.kind == "warmup"),
+        first_s=_median(sample.seconds for sample in first),
         first_segment_s=_median(sample.first_segment_s for sample in good),
-        peak_rss_bytes=max((peak for _, peak in peaks), default=None),
-        first_peak_rss_bytes=max((peak for kind, peak in peaks if kind == "warmup"), default=None),
+        peak_memory_bytes=_peak(cell.samples, figure),
+        peak_memory_kind=figure.kind,
+        first_peak_memory_bytes=_peak(first, figure),
+        allocator_peak_bytes=allocator.size_bytes if allocator else None,
+        allocator_figure=allocator.name if allocator else "",
         cores_used=_cores_used(good),
         joules_per_audio_hour=energy.joules_per_audio_hour.value if energy else None,
         energy_quality=_quality(energy.joules_per_audio_hour) if energy else "",
-        device_memory_bytes=_largest(_values(cell, "gpu_peak_bytes")),
+        device_memory_bytes=device.size_bytes,
+        device_memory_quality=device.quality,
         wer=judged.score.rate if judged and judged.score.metric == "wer" else None,
         accuracy=accuracy.result(judged) if judged else None,
         fast_but_wrong=group is not None and judged is not None and judged.wrong,
@@ -227,14 +234,9 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _values(cell: s.CellResult, name: str) -> list[float]:
-    """What a probe read around each process's samples, where it did."""
-    found = (meter.readings.get(name) for meter in cell.meters)
-    return [each.value for each in found if each is not None and each.value is not None]
-
-
-def _largest(values: list[float]) -> int | None:
-    return int(max(values)) if values else None
+def _peak(samples: Iterable[s.SampleResult], figure: MemoryFigure) -> int | None:
+    known = [each for sample in samples if (each := figure.of(sample)) is not None]
+    return max(known, default=None)
 
 
 def _quality(reading: Reading) -> str:

@@ -246,6 +246,7 @@ class _Builder:
             tree_cpu_s=event.tree_cpu_s,
             outside_cpu_s=event.outside_cpu_s,
             peak_rss_bytes=event.peak_rss_bytes,
+            peak_footprint_bytes=event.peak_footprint_bytes,
             tokens=event.tokens,
             fallbacks=event.fallbacks,
             characters=len(event.text),

@@ -26,6 +26,7 @@ from mac_whisper_speedtest.results.cells import (
     summary_of,
     tables_of,
 )
+from mac_whisper_speedtest.results.memory import figure_on
 from mac_whisper_speedtest.results.schema import CellResult, RoundResult, Run, Summary
 
 _MB = 1e-6
@@ -38,16 +39,24 @@ def memory_section(run: Run) -> Markup:
         drawing = _drawn(
             table,
             f"memory-{table.name}",
-            lambda it: it.peak_rss_bytes,
+            lambda it: it.peak_memory_bytes,
             factor=_MB,
             axis="peak memory in MB, less is better",
             title=f"Peak memory of {table.title}",
         )
-        columns = ("backend", "first call peak MB", "peak MB", "device MB", "weights MB")
+        columns = (
+            "backend",
+            "first call peak MB",
+            "peak MB",
+            "device MB",
+            "allocator MB",
+            "weights MB",
+        )
         caption = f"Memory of {table.title}"
         numbers = cell_table(columns, [table.cells], table.names, caption=caption)
         parts.append((table.title, drawing, numbers))
-    return render("memory.html", parts=parts, calls=calls_of_process(run))
+    figure = figure_on(run.manifest.machine.os)
+    return render("memory.html", parts=parts, calls=calls_of_process(run), words=figure.words)
 
 
 def energy_section(run: Run, limits: Limits) -> Markup:

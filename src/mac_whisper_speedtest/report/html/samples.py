@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -21,6 +22,7 @@ from mac_whisper_speedtest.report.tables import (
     number_field,
 )
 from mac_whisper_speedtest.results.cells import MISSING, labels_of
+from mac_whisper_speedtest.results.memory import MemoryFigure, figure_on, headed
 from mac_whisper_speedtest.results.schema import CellResult, Run
 from mac_whisper_speedtest.summary.samples import COUNTED, ClassifiedSample, State, classified
 
@@ -64,10 +66,19 @@ def samples_section(run: Run, limits: Limits) -> Markup:
         if drawn[cell.id]
     ]
     by_round = total > limits.sample_rows
-    columns, make_rows = (
-        (_ROUND_COLUMNS, _round_rows) if by_round else (_SAMPLE_COLUMNS, _sample_rows)
-    )
-    rows = [row for cell in run.cells for row in make_rows(labels[cell.id], found[cell.id])]
+    figure = figure_on(run.manifest.machine.os)
+    columns = [
+        replace(each, heading=headed(each.heading, {figure.kind}))
+        for each in (_ROUND_COLUMNS if by_round else _SAMPLE_COLUMNS)
+    ]
+    rows: list[TableRow] = []
+    for cell in run.cells:
+        label, taken = labels[cell.id], found[cell.id]
+        rows += (
+            _round_rows(label, taken)
+            if by_round
+            else [_sample_row(label, each, figure) for each in taken]
+        )
     kept = rows[: max(limits.sample_rows, 1)] if by_round else rows
     return render(
         "samples.html",
@@ -157,11 +168,7 @@ _ROUND_COLUMNS = (
 )
 
 
-def _sample_rows(label: str, taken: Sequence[ClassifiedSample]) -> list[TableRow]:
-    return [_sample_row(label, each) for each in taken]
-
-
-def _sample_row(label: str, each: ClassifiedSample) -> TableRow:
+def _sample_row(label: str, each: ClassifiedSample, figure: MemoryFigure) -> TableRow:
     sample = each.sample
     attempt = f", attempt {sample.attempt + 1}" if sample.attempt else ""
     processor = sample.tree_cpu_s if sample.tree_cpu_s is not None else sample.cpu_s
@@ -175,7 +182,7 @@ def _sample_row(label: str, each: ClassifiedSample) -> TableRow:
             number_field(sample.seconds, ".3f"),
             number_field(each.relative, ".3f"),
             number_field(processor, ".2f"),
-            number_field(sample.peak_rss_bytes, ".0f", 1e-6),
+            number_field(figure.of(sample), ".0f", 1e-6),
             clipped(sample.failed or sample.disturbed, _REASON) or MISSING,
         ],
         keys={"cell": label, "state": each.state},

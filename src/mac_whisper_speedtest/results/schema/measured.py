@@ -106,6 +106,13 @@ class SampleResult(Struct):
         null="the worker does not report it",
         column=Column(),
     )
+    peak_footprint_bytes: int | None = kept(
+        "macOS: highest footprint so far, which has Metal's memory in it, of the worker and all "
+        "that it started, by the tool; the sum of their peaks",
+        null="not macOS, a failed sample, or the system does not report it",
+        column=Column(),
+        default=None,
+    )
     utterance: str = fact(
         "the recording's name in `utterances`; empty where there is only one",
         column=Column(brief=True),

@@ -329,18 +329,33 @@ class Summary(Computed):
         column=Column(),
         default=None,
     )
-    peak_rss_bytes: int | None = fact(
-        "highest resident memory of a worker process at the end of all its calls (the warm-up and "
-        "the timed ones): the largest `peak_rss_bytes` of all samples. Many backends need more at "
-        "later calls, so it depends on their number",
+    peak_memory_bytes: int | None = fact(
+        "most memory of a worker process at the end of all its calls (the warm-up and the timed "
+        "ones): on macOS the largest `peak_footprint_bytes` of all samples, elsewhere the largest "
+        "`peak_rss_bytes`. Many backends need more at later calls, so it depends on their number",
         null="no sample has it",
         column=Column(brief=True),
     )
-    first_peak_rss_bytes: int | None = fact(
-        "the same at the end of the first call: the largest `peak_rss_bytes` of the warm-ups",
+    peak_memory_kind: str = fact(
+        "which memory that is: `footprint` (macOS: with Metal's) or `resident`. Figures of "
+        "different kinds are not compared",
+        column=Column(),
+        default="resident",
+    )
+    first_peak_memory_bytes: int | None = fact(
+        "the same at the end of the first call: the largest of the warm-ups",
         null="no warm-up has it",
         column=Column(),
         default=None,
+    )
+    allocator_peak_bytes: int | None = fact(
+        "most that the library's own allocator has held: the largest of all samples",
+        null="it reports nothing",
+        column=Column(),
+        default=None,
+    )
+    allocator_figure: str = fact(
+        "which of *Names of allocators* that is; else empty", column=Column(), default=""
     )
     cores_used: float | None = fact(
         "cores in use during calls: `tree_cpu_s` ÷ `wall_s`, sums over samples",
@@ -364,10 +379,17 @@ class Summary(Computed):
         default="",
     )
     device_memory_bytes: int | None = fact(
-        "most device memory in use: the largest `gpu_peak_bytes`",
-        null="no worker has one",
+        "most device memory in use: the largest `gpu_peak_bytes` of workers that the driver shows; "
+        "else the largest of torch's allocator on CUDA, or the rise of the whole device",
+        null="no worker has one; `device_memory_quality` says why",
         column=Column(),
         default=None,
+    )
+    device_memory_quality: str = fact(
+        "how far to trust it: empty: the driver's own figure; `allocator: ` and its name; a flag "
+        "of *Names of readings*; or `not measured: ` and why",
+        column=Column(),
+        default="",
     )
     wer: float | None = fact(
         "word error rate over all recordings: 0.05 is 5 %. Can be above 1. `accuracy` has its "
