@@ -300,6 +300,8 @@ def test_speech_is_measured_on_the_neural_engine(measured: tuple[Mac, Finished])
     assert "1e2a163736df" in cell["backend"]["versions"]["argmax-oss-swift"]
     assert {each["text"] for each in cell["samples"]} == {SPOKEN}
     assert cell["loads"][0]["compile_cache"] == "absent"
+    variables = {"OMP_NUM_THREADS": "4", "VECLIB_MAXIMUM_THREADS": "4"}
+    assert variables.items() <= cell["loads"][0]["thread_variables"].items()
     (meters,) = cell["meters"]
     readings = meters["readings"]
     assert readings["peak_footprint_bytes"]["value"] > readings["footprint_bytes"]["value"] > 0

@@ -414,6 +414,25 @@ def test_an_encoder_for_core_ml_that_ran_elsewhere_is_reported(
     assert list(contract_findings.device(msgspec.structs.replace(plain, model=model))) == said
 
 
+@pytest.mark.parametrize(
+    ("asked", "cores", "wall_s", "said"),
+    [
+        (1, 1.9, 1.0, "used 1.9 cores with 1 threads"),
+        (4, 7.6, 1.0, "used 7.6 cores with 4 threads"),
+        (4, 5.4, 1.0, ""),  # helpers
+        (8, 1.0, 1.0, ""),  # on a GPU
+        (1, 3.0, 0.1, ""),  # too short for ticks
+    ],
+)
+def test_more_cores_than_threads_are_reported(
+    asked: int, cores: float, wall_s: float, said: str
+) -> None:
+    timed = [sample(index, wall_s=wall_s, tree_cpu_s=cores * wall_s) for index in range(3)]
+    assert "; ".join(findings.threads(timed, asked)).startswith(said)
+    assert bool(list(findings.threads(timed, asked))) is bool(said)
+    assert list(findings.threads([sample()], asked)) == []  # not metered
+
+
 NVIDIA = s.MachineInfo(
     os="Linux",
     os_version="6.1",

@@ -64,8 +64,23 @@ def test_a_worker_is_told_to_stay_offline_and_where_to_write(
     assert started is not None
     assert started.environment["HF_HUB_OFFLINE"] == "1"
     assert started.environment["OMP_NUM_THREADS"] == "3"
+    assert started.environment["VECLIB_MAXIMUM_THREADS"] == "3"  # Accelerate's
     assert started.environment["TMPDIR"] == str(tmp_path)
     assert started.cwd == tmp_path
+
+
+def test_what_limits_the_threads_of_libraries_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VECLIB_MAXIMUM_THREADS", "1")
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    engine = replace(PROGRAM, environment={"OMP_NUM_THREADS": "7"})
+    started = launch(engine, scratch=tmp_path, threads=3)
+    assert started is not None
+    found = started.thread_variables
+    assert found["VECLIB_MAXIMUM_THREADS"] == "3"
+    assert (found["MKL_NUM_THREADS"], found["OMP_NUM_THREADS"]) == ("2", "7")
+    assert "PATH" not in found
 
 
 def test_every_worker_has_a_mark_of_its_own_that_names_its_living_owner(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from mac_whisper_speedtest.worker import exit_status
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.compilation import ANNOUNCEMENT, compilation_of
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
-from mac_whisper_speedtest.worker.launch import launch, not_installed
+from mac_whisper_speedtest.worker.launch import Launch, launch, not_installed
 from mac_whisper_speedtest.worker.supervisor import Answer, TranscriptionFailedError, Worker
 
 _QUIET_WINDOW_S = 0.05
@@ -78,7 +78,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                 ) as worker:
                     for problem in host.apply_placement(worker.pid, placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")
-                    _Conversation(worker, task, record, observer, program, caches).hold(rung, note)
+                    _Conversation(worker, task, record, observer, started, caches).hold(rung, note)
                     # Nothing is timed any more, so this disturbs nothing.
                     busy_after_s = _busy_after_s(worker.pid)
                     ending = worker.shutdown()
@@ -127,7 +127,7 @@ class _Conversation:
     task: Task
     record: Callable[[s.Event], None]
     observer: Observer
-    program: str
+    launch: Launch
     caches: Caches
     began: float = field(default_factory=time.monotonic)
     retakes: int = 0
@@ -173,7 +173,9 @@ class _Conversation:
         if task.loads_cold:
             observer.status("loading again")
             self.worker.unload()
-            self.caches = compile_caches.compile_caches(self.program)  # the first load filled them
+            self.caches = compile_caches.compile_caches(
+                Path(self.launch.argv[0]).name
+            )  # the first load filled them
             self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
         observer.status("ending")
 
@@ -208,6 +210,7 @@ class _Conversation:
                 peak_rss_before_bytes=load.value.peak_rss_before_bytes,
                 peak_rss_bytes=load.value.peak_rss_bytes,
                 warnings=warnings,
+                thread_variables=self.launch.thread_variables,
                 rung=rung,
                 rung_note=note,
                 compile_cache=compile_caches.cache_state(load.value.device, self.caches),

@@ -69,6 +69,14 @@ GROWTH_BYTES = 20_000_000
 """A peak that differs by less between the first call and the last is one and the same figure."""
 
 
+THREADS_RATIO = 1.25
+THREADS_CORES = 0.5
+THREADS_WALL_S = 0.5
+"""More cores than the threads that were asked for: by a quarter and half a core (the thread that
+waits for the others, Python's and a driver's use little), over samples of half a second together:
+ticks of processor time are hundredths of a second."""
+
+
 def findings_for_cell(
     run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]
 ) -> list[s.Finding]:
@@ -96,6 +104,7 @@ def findings_for_cell(
         ("failed", text_findings.failures(timed)),
         ("clock", clock(cell, timed)),
         ("first call", first_call(cell)),
+        ("threads", threads(timed, run.manifest.request.threads)),
         ("drift", drift(timed)),
         ("memory", [*memory(cell, figure)] or growth(cell, figure)),
         ("exit", endings(cell)),
@@ -210,6 +219,19 @@ def trend(blocks: Sequence[Sequence[float]]) -> float | None:
         return None
     change = statistics.median(slopes) * (max(map(len, blocks)) - 1)
     return change if abs(change) > DRIFT_RATIO else None
+
+
+def threads(timed: Sequence[s.SampleResult], asked: int) -> Iterator[str]:
+    """More cores in use than threads were asked for."""
+    known = [(each.tree_cpu_s, each.wall_s) for each in timed if each.tree_cpu_s is not None]
+    wall_s = sum(wall for _, wall in known)
+    if wall_s < THREADS_WALL_S:
+        return
+    used = sum(cpu for cpu, _ in known) / wall_s
+    if used > THREADS_RATIO * asked + THREADS_CORES:
+        yield (
+            f"used {used:.1f} cores with {asked} threads: something in it does not obey --threads"
+        )
 
 
 def memory(cell: s.CellResult, figure: MemoryFigure) -> Iterator[str]:

@@ -43,6 +43,11 @@ language, and what tunes computing. Everything else, such as a token, is nothing
 needs for transcribing; a description can name more."""
 
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""What every worker gets with the number of threads: of OpenMP and OpenBLAS, and of Accelerate,
+which CTranslate2, ggml, MLX and numpy use on macOS."""
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """Everything needed to start one worker process.
@@ -56,6 +61,15 @@ class Launch:
     cwd: Path
     mark: str
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def thread_variables(self) -> dict[str, str]:
+        """The variables that limit the threads of libraries: ours, and others of the user's."""
+        return {
+            name: value
+            for name, value in sorted(self.environment.items())
+            if name.endswith("_THREADS")
+        }
 
 
 def is_installed(backend: Backend) -> bool:
@@ -171,7 +185,7 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
     mark = new_mark()
     environment |= {
         **OFFLINE,
-        "OMP_NUM_THREADS": str(threads),
+        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         "TMPDIR": str(scratch),
         MARK: mark,
     }

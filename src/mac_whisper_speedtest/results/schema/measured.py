@@ -49,6 +49,11 @@ class LoadResult(Struct):
         null="the worker does not report it",
         default=None,
     )
+    thread_variables: dict[str, str] = scrubbed(
+        "variable that limits the threads of a library → its value for this worker. The tool sets "
+        "`OMP_NUM_THREADS` and `VECLIB_MAXIMUM_THREADS`; others are from the user's environment",
+        default={},
+    )
     rung: str = kept("`fresh`, `cold` or `warm`", default=LOAD_FRESH)
     rung_note: str = scrubbed(
         "what was done for it, in words. a fresh one has `not known to be cold: ...` where a "
