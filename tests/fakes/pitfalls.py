@@ -55,7 +55,8 @@ class Sound:
 
     def load(self, params: LoadParams) -> LoadedModel:
         self.params = params
-        return LoadedModel(device=params.device, precision=params.model.precision)
+        device = "cpu" if params.device == "auto" else params.device
+        return LoadedModel(device=device, precision=params.model.precision)
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         self.calls += 1
@@ -146,6 +147,13 @@ class Compiles(Sound):
         time.sleep(WORK_S + (FIRST_S if self.calls == 1 else 0.0))
 
 
+class WarmsUp(Sound):
+    """Its calls take ``STEADY_S``, but the first takes three times as long, the second twice."""
+
+    def work(self) -> None:
+        time.sleep(STEADY_S * max(4 - self.calls, 1))
+
+
 class LoadsLate(Sound):
     """Reads its weights in the first call, which therefore takes ``FIRST_S`` more."""
 
@@ -178,10 +186,10 @@ class Loops(Sound):
 
 
 class FallsBack(Sound):
-    """Runs on ``cpu`` in ``int4`` whatever it is asked for, and says so."""
+    """Runs on ``metal`` in ``int4`` whatever it is asked for, and says so."""
 
     def load(self, params: LoadParams) -> LoadedModel:
-        return LoadedModel(device="cpu", precision="int4")
+        return LoadedModel(device="metal", precision="int4")
 
 
 class OtherWork(Sound):
@@ -252,13 +260,13 @@ class Wrong(Steady):
 
 
 class FallsBackOnce(Steady):
-    """Its third timed sample is decoded three times: at the last it has a raised temperature."""
+    """Its fourth call is decoded three times: at the last it has a raised temperature."""
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         self.calls += 1
-        third = self.calls == 4  # the first call is the warm-up
-        time.sleep(STEADY_S * (3 if third else 1))
-        segment = DecodedSegment(0.0, 2.0, TEXT, temperature=0.4 if third else 0.0)
+        fourth = self.calls == 4
+        time.sleep(STEADY_S * (3 if fourth else 1))
+        segment = DecodedSegment(0.0, 2.0, TEXT, temperature=0.4 if fourth else 0.0)
         return Transcription(segments=[segment], language="en")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import FAKES, Finished, Tool, write_tone
 
-# fake -> the findings it must get, and no others: kind, and what the message says
+# fake -> the findings it must get, and no others: kind, and a pattern of what the message says
 PITFALLS = {
     "FinishesLate": [("clock", "work outside its clock")],
     "GoesOn": [("clock", "work outside its clock")],
@@ -21,11 +21,11 @@ PITFALLS = {
     "LoadsLate": [("first call", "the model is loaded inside it")],
     "Drifts": [("drift", "slower from a process's first sample to its last")],
     "ChangesItsText": [
-        ("text", "7 different texts from the same audio, though it reports temperature 0")
+        ("text", r"\d+ different texts from the same audio, though it reports temperature 0")
     ],
-    "Loops": [("loop", "“thank you for watching” 20 times in a row, in 7 of 7 transcripts")],
+    "Loops": [("loop", r"“thank you for watching” 20 times in a row, in (\d+) of \1 transcripts")],
     "FallsBack": [
-        ("device", "ran on cpu, asked for gpu"),
+        ("device", "ran on metal, asked for cpu"),
         ("precision", "computed in int4, asked for float32"),
     ],
     "OtherWork": [("contract", "beam_size: 5 instead of 1")],
@@ -34,7 +34,7 @@ PITFALLS = {
         ("contract", "gives a time of 30.0 s in audio of 2.0 s"),
     ],
     "HasNoTimes": [("contract", "reports timestamps, but gives no times")],
-    "Leaks": [("memory", "peak memory grew in each of 6 calls, by 50.0 MB a call")],
+    "Leaks": [("memory", r"peak memory grew in each of \d+ calls, by 50\.0 MB a call")],
 }
 OF_THE_MACHINE = {"disturbed", "machine", "outlier"}  # whatever else it does meanwhile
 SOUND = ("Sound", "Lazy", "Asynchronous", "Settles")
@@ -68,7 +68,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     done = tool(
         *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
         # One process each: to start it takes longer than all of its calls.
-        *["--rounds", ROUNDS, "--passes", RUNS, "--device", "gpu", "--precision", "float32"],
+        *["--rounds", ROUNDS, "--passes", RUNS, "--device", "cpu", "--precision", "float32"],
         *["--json-logs"],
         timeout=280,  # a machine that is busy with other things
     )
@@ -110,7 +110,7 @@ def test_the_results_name_the_pitfall_and_no_other(shown: Finished, fake: str) -
     assert cell["status"] == "ok"
     assert {kind for kind, _ in found} == {kind for kind, _ in PITFALLS[fake]}
     for kind, words in PITFALLS[fake]:
-        assert any(kind == each and words in message for each, message in found), found
+        assert any(kind == each and re.search(words, message) for each, message in found), found
 
 
 @pytest.mark.parametrize("fake", PITFALLS)
@@ -119,7 +119,7 @@ def test_the_notes_under_the_table_say_it(every_note: list[str], fake: str) -> N
     notes = [line for line in every_note if line.startswith(f"  {fake} 1.0 ")]
     for kind, words in PITFALLS[fake]:
         begins = re.compile(rf"  {fake} 1\.0 \w+: {kind}: ")
-        assert any(begins.match(line) and words in line for line in notes), notes
+        assert any(begins.match(line) and re.search(words, line) for line in notes), notes
 
 
 def test_of_many_notes_of_a_kind_one_is_in_words_and_the_others_are_named(
@@ -154,7 +154,7 @@ def test_a_fallback_is_logged_and_in_the_journal_when_it_happens(one_run: Finish
     events = [json.loads(line) for line in one_run.stderr.splitlines()]
     loaded = [each for each in events if each["event"] == "loaded"]
     warned = {each["cell"].partition("/")[0]: each["warnings"] for each in loaded}
-    fallbacks = ["ran on cpu, asked for gpu", "computed in int4, asked for float32"]
+    fallbacks = ["ran on metal, asked for cpu", "computed in int4, asked for float32"]
     assert warned.pop("FallsBack") == fallbacks
     assert warned == {fake: [] for fake in [*PITFALLS, *SOUND] if fake != "FallsBack"}
     logged = [each for each in events if each["event"] == "log"]

@@ -134,6 +134,8 @@ class Backend:
             whatever their weights format holds, on request only.
         devices: the values of ``--device`` it accepts itself, besides ``auto``; `device_for` puts
             them in the place of ``gpu``. Empty for "known when it loads".
+        compiles_shapes_on: the devices, as its adapter reports them, on which kernels or graphs are
+            made or loaded for lengths: there every recording of a set is warmed up.
         fixed: contract settings that it always decodes with, whatever is requested.
         instead: contract settings that make it lose words, and the values that are requested in
             place of them; not where the contract leaves them to the library.
@@ -164,6 +166,7 @@ class Backend:
     models: Mapping[str, BackendModel] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    compiles_shapes_on: tuple[str, ...] = ()
     fixed: Mapping[str, SettingValue] = field(default_factory=dict)
     instead: Mapping[str, SettingValue] = field(default_factory=dict)
     shipped: Mapping[str, SettingValue] = field(default_factory=dict)

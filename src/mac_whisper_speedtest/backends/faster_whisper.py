@@ -41,6 +41,7 @@ BACKEND = Backend(
     weights_format="ctranslate2",
     summary="CTranslate2; CPU (int8, float32) and CUDA (float16, int8, ...)",
     devices=("cpu", "cuda"),
+    compiles_shapes_on=("cuda",),
     fixed={"window": "sequential-30s", "batch_size": 1},
     shipped={
         "language": None,  # detected, unless the model knows only English

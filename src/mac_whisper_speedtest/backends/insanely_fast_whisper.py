@@ -49,6 +49,7 @@ BACKEND = Backend(
     weights_format="huggingface",
     summary="transformers' pipeline: overlapping 30 s chunks, 24 at once; CPU, CUDA, Apple's MPS",
     devices=("cpu", "cuda", "mps"),
+    compiles_shapes_on=("cuda", "mps"),
     fixed={
         "vad": False,
         "window": "chunked-30s",

@@ -48,6 +48,7 @@ BACKEND = Backend(
     weights_follow_precision=True,
     summary="MLX; 12 windows of 30 s at once",
     devices=mlx_runtime.DEVICES,
+    compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={
         "beam_size": 1,
         "best_of": 1,

@@ -44,6 +44,7 @@ BACKEND = Backend(
     weights_format="openai",
     summary="the reference implementation, in PyTorch; CPU, CUDA, Apple's MPS",
     devices=("cpu", "cuda", "mps"),
+    compiles_shapes_on=("cuda", "mps"),
     fixed={"vad": False, "window": "sequential-30s", "batch_size": 1},
     shipped={
         "language": None,  # detected, unless the model knows only English

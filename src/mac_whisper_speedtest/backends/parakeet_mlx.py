@@ -40,6 +40,7 @@ BACKEND = Backend(
     summary="MLX; NVIDIA's Parakeet TDT instead of Whisper",
     networks=("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3"),
     devices=mlx_runtime.DEVICES,
+    compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={
         # A transducer: it has no prompt to say these in, and does not sample.
         "language": None,

@@ -42,6 +42,7 @@ _TOML_KEYS = {
     "cwd",
     "environment",
     "variables",
+    "compiles_shapes_on",
     "models",
 }
 
@@ -218,6 +219,7 @@ def from_toml(path: Path) -> Backend:
         cwd=str(folder / table["cwd"]) if _text(table, "cwd", path) else "",
         environment=_table(table, "environment", path),
         variables=tuple(_texts(table, "variables", path)),
+        compiles_shapes_on=tuple(_texts(table, "compiles_shapes_on", path)),
         models=_models(table.get("models", {}), path),
         source=path.name,
     )

@@ -29,6 +29,7 @@ BACKEND = Backend(
     weights_follow_precision=True,
     summary="whisper.cpp through pywhispercpp; CPU and Metal as published; q8_0, q5_1, ... weights",
     devices=("cpu", "gpu", "metal", "cuda", "vulkan"),
+    compiles_shapes_on=("metal", "cuda", "vulkan"),
     fixed={"window": "sequential-30s", "batch_size": 1},
     shipped={
         "best_of": 5,

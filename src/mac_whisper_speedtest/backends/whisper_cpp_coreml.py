@@ -14,6 +14,7 @@ BACKEND = replace(
     summary="whisper.cpp with its encoder in Core ML (Neural Engine), the rest on Metal",
     # whisper.cpp loads the encoder whenever it is there, and lets Core ML choose where it runs.
     devices=("coreml",),
+    compiles_shapes_on=("coreml",),
     # A pywhispercpp beside the tool is one without Core ML.
     managed=True,
     recipe=Recipe(

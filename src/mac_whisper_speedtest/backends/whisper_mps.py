@@ -40,6 +40,7 @@ BACKEND = Backend(
     weights_format="openai",
     summary="MLX, not torch's MPS: Apple's first example with OpenAI's checkpoints",
     devices=mlx_runtime.DEVICES,
+    compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={
         "beam_size": 1,
         "best_of": 1,  # with more it dies of std::bad_cast

@@ -53,6 +53,7 @@ BACKEND = Backend(
         "TORCH_HOME": "torch",  # a folder it makes, in the worker's scratch folder
     },
     devices=("cpu", "cuda"),
+    compiles_shapes_on=("cuda",),
     fixed={
         "vad": True,
         "window": "vad-chunks",

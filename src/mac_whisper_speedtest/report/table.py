@@ -45,7 +45,7 @@ def _notes(run: Run) -> Iterator[str]:
     if any(cell.summary and cell.summary.peak_memory_bytes for cell in run.cells):
         heading = f"{figure.heading} MB".capitalize().replace("mb", "MB")
         yield (
-            f"{heading} is the {figure.words} of a process after its {calls} calls; more calls "
+            f"{heading} is the {figure.words} of a process after up to {calls} calls; more "
             "may need more."
         )
     elif any(cell.samples for cell in run.cells):

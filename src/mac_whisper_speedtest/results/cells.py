@@ -330,8 +330,10 @@ def measured_amount(run: Run, *, whole_set: bool) -> str:
 
 def calls_of_process(run: Run) -> int:
     """The most transcriptions of one process: its warm-up, and every pass over the speech."""
-    recordings = max((len(each.recordings) for each in run.manifest.clips), default=0)
-    return 1 + run.manifest.request.passes * recordings
+    counts = Counter(
+        (cell.id, each.round, each.attempt) for cell in run.cells for each in cell.samples
+    )
+    return max(counts.values(), default=0)
 
 
 def break_even_lines(cells: Sequence[CellResult], names: Mapping[str, str]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.inputs import TaskRecording
 from mac_whisper_speedtest.run.task import Task
+from mac_whisper_speedtest.run.warmup import Call, another_call
 from mac_whisper_speedtest.summary import contract_findings, findings
 from mac_whisper_speedtest.worker import exit_status
 from mac_whisper_speedtest.worker import protocol as m
@@ -138,9 +139,9 @@ class _Conversation:
         task, observer = self.task, self.observer
         observer.status("starting")
         hello = self.worker.hello()
-        self._load(hello, rung, note)
+        device = self._load(hello, rung, note)
         observer.status("first call")
-        self._warm_up(task.first)
+        self._warm_up(device)
         target = Target(self.worker.pid)
         for probe in task.probes:
             probe.begin(target)
@@ -179,7 +180,8 @@ class _Conversation:
             self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
         observer.status("ending")
 
-    def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
+    def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> str:
+        """Load the weights; return the device in use."""
         task, observer = self.task, self.observer
         observer.status("loading")
         load = self.worker.load(LoadParams(task.model, task.device, task.request.threads))
@@ -216,12 +218,31 @@ class _Conversation:
                 compile_cache=compile_caches.cache_state(load.value.device, self.caches),
             )
         )
+        return load.value.device
 
     def _params(self, recording: TaskRecording, kind: str) -> m.TranscribeParams:
         contract = self.task.request.decode_contract.for_recording(recording.language)
         return m.TranscribeParams(recording.audio, contract, kind)
 
-    def _warm_up(self, recording: TaskRecording) -> None:
+    def _warm_up(self, device: str) -> None:
+        """Transcribe until the process is warm; where shapes matter, every recording once."""
+        task, calls = self.task, list[Call]()
+        on_cpu = device.partition(" ")[0] == "cpu"
+        while another_call(calls, on_cpu=on_cpu, enough=task.warm_up.enough):
+            call = self._warm(task.first)
+            if call is None:
+                break
+            calls.append(call)
+            self.observer.status("warming up")
+        task.warm_up.learn(calls)
+        if device in task.cell.backend.compiles_shapes_on:
+            due = {each.name: each for index in range(task.passes) for each in task.missing(index)}
+            for recording in due.values():
+                if recording != task.first and recording.name not in task.crashed_on:
+                    self._warm(recording)
+
+    def _warm(self, recording: TaskRecording) -> Call | None:
+        """One warm-up call; ``None`` if the backend has no text for this recording of a set."""
         task = self.task
         called = time.monotonic()
         try:
@@ -229,7 +250,7 @@ class _Conversation:
                 self._params(recording, "warmup"), survives_errors=len(task.recordings) > 1
             )
         except TranscriptionFailedError:
-            return  # it is requested again as a timed sample, and recorded then
+            return None  # it is requested again as a timed sample, and recorded then
         except WorkerFailureError as failure:
             due = [index for index in range(task.passes) if recording in task.missing(index)]
             if due and len(task.recordings) > 1:
@@ -237,6 +258,7 @@ class _Conversation:
                 self._write_failure(recording, failure.ending, waited_s, due[0])
             raise
         self._write(recording, answer, -1, {}, disturbed="", retaken=False)
+        return Call(answer.value.seconds, answer.wall_s)
 
     def _time(self, recording: TaskRecording, index: int) -> float:
         """Take a timed sample; retake it when it was disturbed.

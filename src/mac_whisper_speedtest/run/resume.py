@@ -19,6 +19,7 @@ from mac_whisper_speedtest.run import install
 from mac_whisper_speedtest.run.install import Versions
 from mac_whisper_speedtest.run.prepare import Prepared, manifest
 from mac_whisper_speedtest.run.task import SampleKey
+from mac_whisper_speedtest.run.warmup import enough_by_cell
 
 # What the run has measured already: a pure function of its journal.
 
@@ -55,6 +56,7 @@ class ResumeState:
         spent_s: cell → seconds that its workers took, from start to end.
         replaced_by: round → the round that replaces it.
         decided: number of rounds done → the stopping rule's latest decision then.
+        enough_calls: cell → the warm-up calls that one of its processes showed to be enough.
         elapsed_s: seconds of all sessions together.
     """
 
@@ -62,6 +64,7 @@ class ResumeState:
     spent_s: Mapping[str, float] = field(default_factory=dict)
     replaced_by: Mapping[int, int] = field(default_factory=dict)
     decided: Mapping[int, s.DecisionResult] = field(default_factory=dict)
+    enough_calls: Mapping[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
     def visit(self, cell: str, number: int) -> RoundProgress:
@@ -119,7 +122,8 @@ def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
         elif isinstance(event, s.Decided):
             decided[event.after] = event
     elapsed_s, spent_s = _times(lines)
-    return ResumeState(dict(visits), spent_s, replaced_by, decided, elapsed_s)
+    enough = enough_by_cell(line.event for line in lines)
+    return ResumeState(dict(visits), spent_s, replaced_by, decided, enough, elapsed_s)
 
 
 def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:

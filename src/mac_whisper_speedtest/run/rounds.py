@@ -25,6 +25,7 @@ from mac_whisper_speedtest.run.prepare import Prepared, precision_of
 from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.run.stopping import Rule
 from mac_whisper_speedtest.run.task import Executor, Task
+from mac_whisper_speedtest.run.warmup import WarmUp
 from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
@@ -42,6 +43,7 @@ class Rounds:
         probes: read around each worker's timed samples.
         past: what an earlier session of this run measured; it is not measured again.
         budgets: cell id → the time left for it.
+        warm_ups: cell id → what its processes have shown of their warm-up.
         failed: ids of cells that are not visited again.
         stopped: why the run was stopped early; empty if it was not.
         visits: cell id → number of rounds in which it had a worker.
@@ -58,6 +60,7 @@ class Rounds:
     probes: tuple[Probe, ...]
     past: ResumeState = field(default_factory=ResumeState)
     budgets: dict[str, Budget] = field(default_factory=dict)
+    warm_ups: dict[str, WarmUp] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     stopped: str = ""
     visits: Counter[str] = field(default_factory=Counter)
@@ -81,6 +84,7 @@ class Rounds:
             for cell in self.prepared.cells
         }
         for cell in self.prepared.cells:
+            self.warm_ups[cell.id] = WarmUp(self.past.enough_calls.get(cell.id))
             if rounds := self.past.rounds_of(cell.id):
                 self.visits[cell.id] = rounds
         self.repairer = WeightsRepairer(self.prepared, self.observer.notify)
@@ -233,6 +237,7 @@ class Rounds:
             memory_limit=request.max_memory_bytes or describe.memory_limit(),
             budget=self.budgets[cell.id],
             work=self.work,
+            warm_up=self.warm_ups[cell.id],
             probes=self.probes,
             weights=weights.path,
             done=frozenset(before.taken),

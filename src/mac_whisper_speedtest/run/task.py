@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,6 +14,7 @@ from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.inputs import TaskRecording, WorkerInputs
 from mac_whisper_speedtest.run.plan import Budget, Cell
+from mac_whisper_speedtest.run.warmup import WarmUp
 from mac_whisper_speedtest.worker.exit_status import WorkerExit
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
@@ -43,6 +44,7 @@ class Task:
         cores: the logical cores on which other programs would disturb it.
         memory_limit: in bytes, of the worker with everything that it started.
         probes: read around the timed samples.
+        warm_up: what earlier processes of the cell have shown of it.
         done: the samples that an earlier attempt of this round has taken.
         crashed_on: names of the recordings that ended an earlier attempt's worker.
     """
@@ -60,6 +62,7 @@ class Task:
     memory_limit: int | None
     budget: Budget
     work: Path
+    warm_up: WarmUp = field(default_factory=WarmUp)
     probes: tuple[Probe, ...] = ()
     done: frozenset[SampleKey] = frozenset()
     crashed_on: frozenset[str] = frozenset()
@@ -86,7 +89,7 @@ class Task:
 
     @property
     def first(self) -> TaskRecording:
-        """The recording of the warm-up: the first that has not ended a worker."""
+        """The recording to warm up with: the first that has not ended a worker."""
         sound = (each for each in self.recordings if each.name not in self.crashed_on)
         return next(sound, self.recordings[0])
 

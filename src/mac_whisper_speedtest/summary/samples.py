@@ -123,6 +123,15 @@ def per_audio_second(
     return sum(found for found, _ in known) / audio_s if audio_s > 0 else None
 
 
+def warm_ups(cell: s.CellResult) -> list[list[s.SampleResult]]:
+    """Every process's warm-up calls, in order, of those processes that have any."""
+    found: defaultdict[tuple[int, int], list[s.SampleResult]] = defaultdict(list)
+    for sample in cell.samples:
+        if sample.kind == "warmup":
+            found[sample.round, sample.attempt].append(sample)
+    return list(found.values())
+
+
 def by_recording(samples: Sequence[s.SampleResult]) -> Mapping[str, list[s.SampleResult]]:
     """Samples by the name of what was transcribed, in order."""
     found: defaultdict[str, list[s.SampleResult]] = defaultdict(list)

@@ -176,7 +176,8 @@ def _summary(
     judged = compared.judged.get(cell.id)
     energy = meters.cell_energy(cell.meters)
     figure = memory.figure_on(run.manifest.machine.os)
-    first = [sample for sample in cell.samples if sample.kind == "warmup"]
+    warm_ups = cell_samples.warm_ups(cell)
+    first = [calls[0] for calls in warm_ups]
     allocator = memory.allocator_peak(cell.samples)
     device = memory.device_memory(cell)
     return s.Summary(
@@ -201,6 +202,8 @@ def _summary(
         load_cold_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_COLD),
         load_warm_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_WARM),
         first_s=_median(sample.seconds for sample in first),
+        warmup_s=_median(sum(call.wall_s for call in calls) for calls in warm_ups),
+        warmup_calls=max(map(len, warm_ups), default=None),
         first_segment_s=_median(sample.first_segment_s for sample in good),
         peak_memory_bytes=_peak(cell.samples, figure),
         peak_memory_kind=figure.kind,

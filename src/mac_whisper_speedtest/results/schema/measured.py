@@ -75,13 +75,12 @@ class SampleResult(Struct):
     round: int = kept("the round", column=Column(brief=True))
     attempt: int = kept("the attempt", column=Column(brief=True))
     index: int = kept(
-        "which pass over the speech: 0, 1, ... for timed samples; -1 for the warm-up. A sample "
+        "which pass over the speech: 0, 1, ... for timed samples; -1 for warm-ups. A sample "
         "that replaces a retaken one has its index",
         column=Column(brief=True),
     )
     kind: str = kept(
-        "`warmup` (the first call after loading, on the first recording; never in a median) or "
-        "`timed`",
+        "`warmup` (calls after loading, until the process is warm; never in a median) or `timed`",
         column=Column(brief=True),
     )
     seconds: float = kept(

@@ -319,9 +319,21 @@ class Summary(Computed):
         default=None,
     )
     first_s: float | None = fact(
-        "first call of a process: median of `seconds` over warm-ups",
+        "first call of a process: median of its `seconds` over processes",
         null="no warm-up ended",
         column=Column(),
+    )
+    warmup_s: float | None = fact(
+        "all warm-up calls of a process: median of their `wall_s` together over processes",
+        null="no warm-up ended",
+        column=Column(),
+        default=None,
+    )
+    warmup_calls: int | None = fact(
+        "warm-up calls of a process: the most of any",
+        null="no warm-up ended",
+        column=Column(),
+        default=None,
     )
     first_segment_s: float | None = fact(
         "time to the first segment: median of `first_segment_s` over samples",
@@ -343,7 +355,7 @@ class Summary(Computed):
         default="resident",
     )
     first_peak_memory_bytes: int | None = fact(
-        "the same at the end of the first call: the largest of the warm-ups",
+        "the same at the end of the first call: the largest of first calls",
         null="no warm-up has it",
         column=Column(),
         default=None,
