@@ -40,12 +40,13 @@ from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.machine import conditions, describe, energy
-from mac_whisper_speedtest.machine import gpu as nvml
+from mac_whisper_speedtest.backends.cuda import UsedGpu
+from mac_whisper_speedtest.machine import conditions, describe, energy, nvml
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.energy import Energy
-from mac_whisper_speedtest.machine.gpu import GpuMemory, Nvml
+from mac_whisper_speedtest.machine.gpu import GpuMemory
 from mac_whisper_speedtest.machine.memory import LinuxMemory, MacMemory, Swap
+from mac_whisper_speedtest.machine.nvml import Gpu, Nvml
 from mac_whisper_speedtest.machine.probe import Probe, Target
 from mac_whisper_speedtest.machine.reader import Unknown
 from mac_whisper_speedtest.run import monitor
@@ -64,14 +65,19 @@ class StandIn(Nvml):
 
     def __init__(self) -> None:
         """There is nothing to open."""
+        self.gpus = (Gpu("gpu0", "", None, None, None),)
 
-    def used_bytes(self) -> int:
+    def used_bytes(self, gpu: Gpu) -> int:  # noqa: ARG002
         """Bytes, of something."""
         return len(Path("/etc/hosts").read_bytes())
 
-    def used_by(self, pids: Any) -> int | None:
-        """Bytes, of something, if there are any processes."""
-        return len(Path("/etc/hosts").read_bytes()) if pids else None
+    def processes(self, gpu: Gpu) -> dict[int, int | None]:  # noqa: ARG002
+        """One process, with bytes of something."""
+        return {os.getpid(): len(Path("/etc/hosts").read_bytes())}
+
+    def gpu_of(self, used: UsedGpu | None) -> Gpu | Unknown:  # noqa: ARG002
+        """The one GPU, whatever the worker computes on."""
+        return self.gpus[0]
 
 
 @dataclass(slots=True)

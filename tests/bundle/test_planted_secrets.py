@@ -102,7 +102,9 @@ def _every_event() -> list[s.Event]:
         s.RoundSkipped(cell=cell, round=5, status="ok", error_class="Budget", message="used up"),
         s.Resumed(at="2026-11-20T10:00:00Z", tool=tool),
     ]
+    gpu = s.GpuInfo(name="NVIDIA L4", memory_bytes=1, capability="8.9", power_limit_w=72.0)
     texts = {
+        "gpu": gpu,
         "details": {"blas": "OpenBLAS"},
         "versions": {"python": "3.11"},
         "warnings": ["slow"],
@@ -153,7 +155,13 @@ def _every_manifest() -> s.Manifest:
         outcome=s.Outcome(state="complete", message="done"),
         repaired=["tiny.en: fetched again"],
         libraries={"av": "18"},
-        machine=replace(manifest.machine, unknown={"gpus": "no driver"}),
+        machine=replace(
+            manifest.machine,
+            unknown={"gpus": "no driver"},
+            nvidia=[s.GpuInfo(name="L4", memory_bytes=1, capability="8.9", power_limit_w=72.0)],
+            nvidia_driver="580.65",
+            cuda="13.0",
+        ),
         request=replace(manifest.request, reference_backend="fast", affinity=(0,)),
         noise=s.NoiseInfo(
             floor=0.01,

@@ -11,9 +11,9 @@ import pytest
 
 from fakes import machines as m
 from fakes.fake_nvml import FakeNvml
-from mac_whisper_speedtest.machine import conditions, gpu, power
+from mac_whisper_speedtest.machine import conditions, nvml, power
 from mac_whisper_speedtest.machine.conditions import Conditions, changed, read_conditions
-from mac_whisper_speedtest.machine.gpu import Nvml
+from mac_whisper_speedtest.machine.nvml import Nvml
 from mac_whisper_speedtest.machine.reader import Unknown
 
 NO_GPU = Unknown("no NVIDIA driver is loaded")
@@ -83,7 +83,7 @@ def test_every_value_that_is_missing_has_a_reason() -> None:
 
 
 def test_a_throttled_gpu_is_described() -> None:
-    gpus = Nvml(FakeNvml(masks=[gpu.SW_THERMAL], clocks=[1200]))
+    gpus = Nvml(FakeNvml(masks=[nvml.SW_THERMAL], clocks=[1200]))
     found = read_conditions(m.Recorded({}, platform="linux"), gpus)
     assert found.gpu_throttle == ("thermal (driver)",)
     assert found.gpu_clocks_mhz == (1200,)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes import machines as m
-from fakes.fake_nvml import FakeNvml
+from fakes.fake_nvml import FakeNvml, worker_on
 from mac_whisper_speedtest.machine import apple, energy
 from mac_whisper_speedtest.machine.energy import (
     AppleEnergy,
@@ -24,9 +24,9 @@ from mac_whisper_speedtest.machine.energy import (
     Rapl,
     Window,
 )
-from mac_whisper_speedtest.machine.gpu import Nvml
-from mac_whisper_speedtest.machine.probe import Target
-from mac_whisper_speedtest.machine.reader import Unknown
+from mac_whisper_speedtest.machine.nvml import Nvml
+from mac_whisper_speedtest.machine.probe import MACHINE, Target
+from mac_whisper_speedtest.machine.reader import Unknown, attempt
 
 IDLE = Window(4.0, {"cpu": 20.0, "gpu": 20.0})  # 10 W
 
@@ -170,6 +170,19 @@ def test_each_gpus_millijoules_become_joules() -> None:
     assert NvmlEnergy(Nvml(fake)).read() == {"gpu0": Count(1.5), "gpu1": Count(2000.0)}
 
 
+def test_around_a_worker_only_the_gpu_that_it_names_is_read() -> None:
+    counter = NvmlEnergy(Nvml(FakeNvml(energy=[1_500, 2_000_000])))
+    assert counter.read(Target(1, worker_on(1))) == {"gpu1": Count(2000.0)}
+    found = attempt(lambda: counter.read(Target(1)))
+    assert isinstance(found, Unknown)
+    assert "names no NVIDIA GPU" in found.reason
+
+
+def test_a_gpu_without_a_counter_takes_no_other_with_it() -> None:
+    fake = FakeNvml(energy=[1_500, 2_000_000], fails=("energy 0",))
+    assert NvmlEnergy(Nvml(fake)).read() == {"gpu1": Count(2000.0)}
+
+
 def test_a_gpu_without_a_counter_costs_only_its_own_figure() -> None:
     fake = FakeNvml(fails=("energy",))
     ticks = iter([0.0, 2.0])
@@ -180,7 +193,7 @@ def test_a_gpu_without_a_counter_costs_only_its_own_figure() -> None:
     alone = Energy([NvmlEnergy(Nvml(fake))])
     alone.begin(Target(None))
     reason = alone.end(Target(None))["energy_j"].reason
-    assert "nvml: RuntimeError: energy: Not Supported" in reason
+    assert "energy: Not Supported" in reason
 
 
 # Apple
@@ -364,7 +377,7 @@ class Scripted:
     name: str = "scripted"
     quality: str = ""
 
-    def read(self) -> Counts | Unknown:
+    def read(self, target: Target = MACHINE) -> Counts | Unknown:
         return {"all": Count(self.values.pop(0))}
 
 

@@ -474,6 +474,15 @@ def test_a_gpu_that_nothing_forbade_and_that_was_not_used_is_reported(
     assert list(found) == ([message] if said else [])
 
 
+@pytest.mark.parametrize(("cores", "said"), [(10, True), (None, False)])
+def test_on_a_mac_apple_s_gpu_is_asked_for_too(cores: int | None, said: bool) -> None:
+    plain = cell(loads=[load(device="cpu", device_asked="auto")])
+    backend = msgspec.structs.replace(plain.backend, versions={"torch": "2.13.0"})
+    mac = msgspec.structs.replace(NVIDIA, os="Darwin", gpus=["Apple M4"], gpu_cores=cores)
+    found = contract_findings.unused_gpu(msgspec.structs.replace(plain, backend=backend), mac)
+    assert any("the GPU Apple M4 (torch 2.13.0" in each for each in found) is said
+
+
 def test_why_the_gpu_was_not_used_is_said_where_the_adapter_knows() -> None:
     plain = cell(loads=[load(device="cpu", device_asked="auto")])
     backend = msgspec.structs.replace(

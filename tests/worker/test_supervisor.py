@@ -118,6 +118,10 @@ ABSURD: list[tuple[str, str, Any]] = [
     ("load", "precision", "@long:400"),
     ("load", "details", {"@long:400": "1"}),
     ("load", "peak_rss_bytes", -5),
+    *(("load", "gpu", each) for each in (
+        {"uuid": "GPU-0"}, {"uuid": "../../etc"}, {"pci": "0000:65:00.0\n"}, {"name": "@long:400"},
+        {"capability": "9"}, {"cuda": "\u0661.0"}, {"memory_bytes": -1}, {"memory_bytes": 1 << 62},
+    )),
     ("load", "peak_rss_before_bytes", 1 << 63),
 ]  # fmt: skip
 

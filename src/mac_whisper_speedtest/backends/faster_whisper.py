@@ -58,7 +58,9 @@ class FasterWhisper(LibraryAdapter):
     """Plain, sequential ``WhisperModel.transcribe``; CTranslate2 returns computed results only."""
 
     modules = ("faster_whisper",)  # and with it CTranslate2, onnxruntime and PyAV
-    distributions = ("faster-whisper", "ctranslate2", "numpy", "tokenizers")
+    distributions = (
+        *("faster-whisper", "ctranslate2", "nvidia-cublas-cu12", "numpy", "tokenizers"),
+    )
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float16 on GPUs that have it, else float32.

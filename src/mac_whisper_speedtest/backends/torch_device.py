@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mac_whisper_speedtest.backends.adapter import (
@@ -73,6 +74,13 @@ class TorchAdapter(LibraryAdapter):
     """An adapter whose ``_model`` is a module of torch."""
 
     _model: Any
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import the modules, and return the versions; that of CUDA is what torch is built with."""
+        versions = super().import_library()
+        import torch
+
+        return {**versions, "cuda": torch.version.cuda} if torch.version.cuda else versions
 
     def synchronize(self) -> None:
         """Wait until the device has done everything that was queued; a CPU has no queue."""

@@ -21,13 +21,13 @@ from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import apple
 from mac_whisper_speedtest.machine.apple import MacGpu
 from mac_whisper_speedtest.machine.describe import gpu_model
-from mac_whisper_speedtest.machine.gpu import (
+from mac_whisper_speedtest.machine.gpu import unused_kind
+from mac_whisper_speedtest.machine.nvml import (
     HW_SLOWDOWN,
     HW_THERMAL,
     OPEN_TIMEOUT_S,
     POWER_BRAKE,
     SW_THERMAL,
-    unused_kind,
 )
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 from mac_whisper_speedtest.worker import launch

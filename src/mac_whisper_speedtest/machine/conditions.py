@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.machine import gpu, memory, power
-from mac_whisper_speedtest.machine.gpu import Nvml
+from mac_whisper_speedtest.machine import memory, nvml, power
+from mac_whisper_speedtest.machine.nvml import Nvml
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt, require
 
 # CPU clocks on Linux.
@@ -99,7 +99,8 @@ class Conditions:
         thermal_pressure: macOS: ``nominal`` to ``sleeping``.
         hottest_c: Linux: the hottest zone, in °C.
         zones_reached: Linux: zones that have reached a trip point at which the kernel acts.
-        gpu_throttle: why NVIDIA GPUs are throttled; empty if they are not.
+        gpu_throttle: why NVIDIA GPUs are throttled; empty if they are not. Once a worker has named
+            its own, of those that workers have named only, here and below.
         gpu_clocks_mhz: of the multiprocessors of NVIDIA GPUs.
         cpu_mhz: Linux: the highest clock of some cores.
         cpu_limit_mhz: Linux: the highest clock that the system allows.
@@ -144,7 +145,7 @@ def read_conditions(reader: Reader | None = None, gpus: Nvml | Unknown | None = 
             return None
         return found
 
-    library = gpu.shared() if gpus is None else gpus
+    library = nvml.shared() if gpus is None else gpus
     zones = _zones(reader)
     clock = attempt(lambda: read_clocks(reader))
     swap, pressure, stall = _mac_memory(reader) if reader.macos else _linux_memory(reader)
@@ -157,10 +158,8 @@ def read_conditions(reader: Reader | None = None, gpus: Nvml | Unknown | None = 
         thermal_pressure=known("thermal_pressure", lambda: _thermal_pressure(reader)),
         hottest_c=known("hottest_c", lambda: max(zone.celsius for zone in require(zones))),
         zones_reached=known("zones_reached", lambda: _reached(require(zones))),
-        gpu_throttle=known(
-            "gpu_throttle", lambda: gpu.throttled(require(library).throttle_masks())
-        ),
-        gpu_clocks_mhz=known("gpu_clocks_mhz", lambda: tuple(require(library).sm_clocks_mhz())),
+        gpu_throttle=known("gpu_throttle", lambda: require(library).throttled()),
+        gpu_clocks_mhz=known("gpu_clocks_mhz", lambda: require(library).sm_clocks_mhz()),
         cpu_mhz=known("cpu_mhz", lambda: require(clock).now_mhz),
         cpu_limit_mhz=known("cpu_limit_mhz", lambda: require(clock).limit_mhz or no_limit),
         power_source=known(

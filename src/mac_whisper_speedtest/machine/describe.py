@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import psutil
 
-from mac_whisper_speedtest.machine import apple, cgroup
+from mac_whisper_speedtest.machine import apple, cgroup, nvml
+from mac_whisper_speedtest.machine.nvml import Nvml
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, require
 from mac_whisper_speedtest.results.schema import MachineInfo
 
@@ -34,8 +35,8 @@ def describe(reader: Reader | None = None) -> MachineInfo:
     if reader.macos:
         found = _mac_facts(reader, probe)
     else:
-        gpus = probe("gpus", lambda: _nvidia_gpus(reader))
-        found = {"os": platform.system(), "os_version": platform.release(), "gpus": gpus}
+        library = nvml.shared()
+        found = _linux_facts(reader, probe, library)
     return MachineInfo(
         architecture=platform.machine(),
         python=platform.python_version(),
@@ -47,6 +48,19 @@ def describe(reader: Reader | None = None) -> MachineInfo:
         unknown=unknown,
         **found,
     )
+
+
+def _linux_facts(
+    reader: Reader, probe: Callable[[str, Callable[[], Any]], Any], library: Nvml | Unknown
+) -> dict[str, Any]:
+    """The facts that are read in another way on Linux; without NVML, the GPUs' names alone."""
+    found = {"os": platform.system(), "os_version": platform.release()}
+    nvidia = probe("nvidia", lambda: require(library).infos())
+    if nvidia is None or isinstance(library, Unknown):
+        return found | {"gpus": probe("gpus", lambda: _nvidia_gpus(reader))}
+    driver, cuda = library.versions()
+    names = [each.name for each in nvidia]
+    return found | {"gpus": names, "nvidia": nvidia, "nvidia_driver": driver, "cuda": cuda}
 
 
 def _mac_facts(reader: Reader, probe: Callable[[str, Callable[[], Any]], Any]) -> dict[str, Any]:

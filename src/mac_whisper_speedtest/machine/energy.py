@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-from mac_whisper_speedtest.machine import apple, gpu
-from mac_whisper_speedtest.machine.gpu import Nvml
-from mac_whisper_speedtest.machine.probe import Reading, Target
+from mac_whisper_speedtest.machine import apple, nvml
+from mac_whisper_speedtest.machine.nvml import Nvml
+from mac_whisper_speedtest.machine.probe import MACHINE, Reading, Target
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, require
 
 SHORTEST_WINDOW_S = 1.0
@@ -203,8 +204,11 @@ class EnergyCounter(Protocol):
     name: str
     quality: str
 
-    def read(self) -> Counts | Unknown:
-        """The present counts of all its domains; may raise what `attempt` turns into a reason."""
+    def read(self, target: Target = MACHINE) -> Counts | Unknown:
+        """The present counts of its domains; may raise what `attempt` turns into a reason.
+
+        All domains for `MACHINE`; for a worker without those that it cannot be using.
+        """
 
 
 class Energy:
@@ -226,18 +230,18 @@ class Energy:
         self._began = 0.0
         self.window: Window | Unknown = Unknown("nothing has been metered yet")
 
-    def begin(self, target: Target) -> None:  # noqa: ARG002 - the whole machine's
+    def begin(self, target: Target) -> None:
         """Read all counters, the clock last."""
-        self._before = {each.name: attempt(each.read) for each in self._counters}
+        self._before = {each.name: attempt(partial(each.read, target)) for each in self._counters}
         self._began = self._clock()
 
-    def end(self, target: Target) -> dict[str, Reading]:  # noqa: ARG002 - the whole machine's
+    def end(self, target: Target) -> dict[str, Reading]:
         """Read the clock, then all counters again."""
         seconds = self._clock() - self._began
         joules: dict[str, float] = {}
         reasons, flags = [], set()
         for counter in self._counters:
-            found = self._spent(counter)
+            found = self._spent(counter, target)
             if isinstance(found, Unknown):
                 reasons.append(f"{counter.name}: {found.reason}")
             else:
@@ -247,9 +251,9 @@ class Energy:
         self.window = self._judged(Window(seconds, joules, quality), reasons)
         return self._readings(seconds)
 
-    def _spent(self, counter: EnergyCounter) -> dict[str, float] | Unknown:
+    def _spent(self, counter: EnergyCounter, target: Target) -> dict[str, float] | Unknown:
         before = self._before.get(counter.name, Unknown("begin was not called"))
-        return attempt(lambda: joules_between(require(before), require(counter.read())))
+        return attempt(lambda: joules_between(require(before), require(counter.read(target))))
 
     def _judged(self, window: Window, reasons: Sequence[str]) -> Window | Unknown:
         if not self._counters:
@@ -287,9 +291,9 @@ def meter_idle(
     if not usable:
         return Unknown(_NO_COUNTER)
     probe = Energy(usable, clock)
-    probe.begin(Target(None))
+    probe.begin(MACHINE)
     sleep(seconds)
-    probe.end(Target(None))
+    probe.end(MACHINE)
     return probe.window
 
 
@@ -312,7 +316,7 @@ class Rapl:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def read(self) -> Counts | Unknown:
+    def read(self, target: Target = MACHINE) -> Counts | Unknown:  # noqa: ARG002
         """``package-0``, ``package-0-dram`` and so on."""
         if self._reader.macos:
             return Unknown("RAPL files exist on Linux only")
@@ -362,9 +366,8 @@ class NvmlEnergy:
     """``nvmlDeviceGetTotalEnergyConsumption``: millijoules since the driver was loaded.
 
     Volta and newer; needs no special rights. The counter moves every 20 to 100 ms, and the sensor
-    of an A100 or H100 samples only a quarter of the time (arXiv 2312.02741): hence ``sampled``. All
-    GPUs of the machine count; subtracting idle power removes the unused ones. Instances of a MIG
-    GPU have no counters of their own.
+    of an A100 or H100 samples only a quarter of the time (arXiv 2312.02741): hence ``sampled``.
+    Around a worker, the GPU that it names is read alone. A MIG instance has no counter of its own.
     """
 
     name = "nvml"
@@ -373,12 +376,14 @@ class NvmlEnergy:
     def __init__(self, library: Nvml | Unknown) -> None:
         self._nvml = library
 
-    def read(self) -> Counts | Unknown:
+    def read(self, target: Target = MACHINE) -> Counts | Unknown:
         """``gpu0``, ``gpu1`` and so on, in the order of the PCI bus."""
-        if isinstance(self._nvml, Unknown):
-            return self._nvml
-        energies = self._nvml.energy_mj()
-        return {f"gpu{index}": Count(each / 1e3) for index, each in enumerate(energies)}
+        library = self._nvml
+        if isinstance(library, Unknown):
+            return library
+        own = library.gpus if target.pid is None else [require(library.gpu_of(target.gpu))]
+        found = library.each(library.energy_mj, own)
+        return {name: Count(each / 1e3) for name, each in found.items()}
 
 
 # Apple silicon, from the counters behind powermetrics, which do not require root.
@@ -396,7 +401,7 @@ class AppleEnergy:
         """Read ``monitor``, an ``AppleEnergyMonitor``, or an `Unknown` in its place."""
         self._monitor = monitor
 
-    def read(self) -> Counts | Unknown:
+    def read(self, target: Target = MACHINE) -> Counts | Unknown:  # noqa: ARG002
         """``cpu``, ``gpu``, ``gpu_sram``, ``ane`` and ``dram``, where the chip has them."""
         if isinstance(self._monitor, Unknown):
             return self._monitor
@@ -412,4 +417,4 @@ def available_counters(reader: Reader | None = None) -> list[EnergyCounter]:
     reader = reader or Reader()
     if reader.macos:
         return [AppleEnergy(apple.open_energy_monitor())]
-    return [Rapl(reader), NvmlEnergy(gpu.shared())]
+    return [Rapl(reader), NvmlEnergy(nvml.shared())]

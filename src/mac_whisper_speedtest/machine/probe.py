@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.machine.reader import Unknown, require
 
 
@@ -28,14 +29,21 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is metered: the process tree below ``pid``, or only the machine where it is ``None``."""
+    """What is metered: the process tree below ``pid``, or only the machine where it is ``None``.
+
+    ``gpu`` is the NVIDIA GPU that the worker names as its own.
+    """
 
     pid: int | None
+    gpu: UsedGpu | None = None
 
     @property
     def worker(self) -> int:
         """Its process id, inside of `attempt`. Raises UnknownFactError if there is none."""
         return require(Unknown("there is no worker to meter") if self.pid is None else self.pid)
+
+
+MACHINE = Target(None)
 
 
 class Probe(Protocol):

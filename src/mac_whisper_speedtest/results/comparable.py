@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
 from mac_whisper_speedtest.results import digests
-from mac_whisper_speedtest.results.schema.machine import MachineInfo
+from mac_whisper_speedtest.results.schema.machine import GpuInfo, MachineInfo
 from mac_whisper_speedtest.results.schema.manifest import Manifest, WeightsInfo
 
 _GIB = 1 << 30
@@ -81,11 +81,19 @@ def hardware_class(machine: MachineInfo) -> str:
         f"{machine.physical_cores or machine.logical_cores or '?'} cores"
         + (f" ({kinds})" if kinds else ""),
         f"{round(machine.memory_bytes / _GIB)} GiB" if machine.memory_bytes else "? GiB",
-        *(gpu for gpu in machine.gpus or [] if gpu != machine.cpu),
+        *(map(_gpu_words, machine.nvidia or ())),
+        *(gpu for gpu in machine.gpus or [] if gpu != machine.cpu and not machine.nvidia),
         *([f"{machine.gpu_cores} GPU cores"] if machine.gpu_cores else []),
         *([machine.hardware_model] if machine.hardware_model else []),
     ]
     return ", ".join(parts)
+
+
+def _gpu_words(gpu: GpuInfo) -> str:
+    """A GPU with what makes two of one name differ in speed: memory, and the limit on its power."""
+    memory = [f"{round(gpu.memory_bytes / _GIB)} GiB"] if gpu.memory_bytes else []
+    power = [f"{gpu.power_limit_w:.0f} W"] if gpu.power_limit_w else []
+    return " ".join([gpu.name, *memory, *power])
 
 
 def system_of(machine: MachineInfo) -> str:

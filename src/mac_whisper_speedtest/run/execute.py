@@ -13,9 +13,10 @@ import msgspec
 import psutil
 
 from mac_whisper_speedtest.backends.adapter import LoadParams
+from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import caches as compile_caches
-from mac_whisper_speedtest.machine import cpu, host, memory
+from mac_whisper_speedtest.machine import cpu, host, memory, nvml
 from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.host import Placement
@@ -133,6 +134,7 @@ class _Conversation:
     began: float = field(default_factory=time.monotonic)
     retakes: int = 0
     effective: s.Effective | None = None
+    gpu: UsedGpu | None = None
 
     def hold(self, rung: str, note: str) -> None:
         """Make all calls but the shutdown."""
@@ -142,7 +144,7 @@ class _Conversation:
         device = self._load(hello, rung, note)
         observer.status("first call")
         self._warm_up(device)
-        target = Target(self.worker.pid)
+        target = Target(self.worker.pid, self.gpu)
         for probe in task.probes:
             probe.begin(target)
         started, audio_s = time.monotonic(), 0.0
@@ -185,6 +187,7 @@ class _Conversation:
         task, observer = self.task, self.observer
         observer.status("loading")
         load = self.worker.load(LoadParams(task.model, task.device, task.request.threads))
+        self.gpu = load.value.gpu
         warnings = [
             *contract_findings.fallbacks(
                 device=(task.device, load.value.device),
@@ -211,6 +214,7 @@ class _Conversation:
                 load_wall_s=load.wall_s,
                 peak_rss_before_bytes=load.value.peak_rss_before_bytes,
                 peak_rss_bytes=load.value.peak_rss_bytes,
+                gpu=nvml.describe_used(self.gpu),
                 warnings=warnings,
                 thread_variables=self.launch.thread_variables,
                 rung=rung,

@@ -19,8 +19,8 @@ _SAME_PRECISION = {
     **dict.fromkeys(("f16", "fp16", "half"), "float16"),
     "bf16": "bfloat16",
 }
-_LIBRARY_DEVICES = {"torch": ("cuda", "mps"), "ctranslate2": ("cuda",)}
-"""Libraries → the GPUs that they use if they are built for them."""
+_LIBRARY_DEVICES = {"mlx": ("metal",), "ctranslate2": ("cuda",), "torch": ("cuda", "mps")}
+"""Libraries → the GPUs that they use as they are installed; of several, the first computes."""
 _FOR_CORE_ML = "ggml-coreml"
 """The format of weights that has an encoder for Core ML beside those for any other device."""
 _SAYS_NOTHING = {"", "auto", "default", "unknown"}
@@ -105,7 +105,10 @@ def device(cell: s.CellResult) -> Iterator[str]:
 
 def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
     """The CPU, where nothing asked for it and the library could have used the machine's GPU."""
-    present = {"cuda"} if machine.gpus and machine.os == "Linux" else set()  # only NVIDIA's there
+    if machine.os == "Linux":
+        present = {"cuda"} if machine.gpus else set()  # only NVIDIA's are detected there
+    else:
+        present = {"metal"} if machine.gpu_cores else set()
     libraries = [name for name in _LIBRARY_DEVICES if name in cell.backend.versions]
     used = [load.device for load in cell.loads if load.device_asked == "auto"]
     if not (machine.gpus and libraries and "cpu" in used):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
@@ -17,6 +18,7 @@ import msgspec
 from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.backends.adapter import Segment
 from mac_whisper_speedtest.backends.contract import SettingValue
+from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE, LONGEST_NAME, LimitError
 from mac_whisper_speedtest.printable import printable, printable_line, shown, without_control
 from mac_whisper_speedtest.privacy import scrub
@@ -27,6 +29,12 @@ LEVELS = ("debug", "info", "warning", "error")
 LOG_TAIL_CHARACTERS = 16 * 1024
 _LONGEST_SAMPLE = limits.LONGEST_LINE - (64 << 10)
 """Bytes of a transcript as JSON: it is a line of the journal, with little else in it."""
+_GPU_FORMS = {
+    "uuid": re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+    "pci": re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(\.[0-9a-fA-F])?"),
+    "capability": re.compile(r"[0-9]{1,3}\.[0-9]{1,2}"),
+    "cuda": re.compile(r"[0-9]{1,3}\.[0-9]{1,2}"),
+}
 _CUT_OFF = "[earlier output left out]\n"
 _SCRUBBED = 8
 """Texts are cut to so many times their longest before they are scrubbed, which bounds the time it
@@ -64,7 +72,17 @@ def checked_load(answer: m.LoadReply, wall_s: float) -> m.LoadReply:
         device=_name("device", answer.device),
         precision=_name("precision", answer.precision),
         details=_facts("details", answer.details),
+        gpu=None if answer.gpu is None else _checked_gpu(answer.gpu),
     )
+
+
+def _checked_gpu(gpu: UsedGpu) -> UsedGpu:
+    """Check what names a GPU: NVML is asked with it, and it is all that is said of the device."""
+    for field, form in _GPU_FORMS.items():
+        value = getattr(gpu, field)
+        if value and not form.fullmatch(value):
+            raise LimitError(f"gpu.{field}", f"is {shown(value)}")
+    return replace(gpu, name=_name("gpu.name", gpu.name))
 
 
 def checked_transcript(

@@ -32,6 +32,7 @@ from mac_whisper_speedtest.backends.adapter import (
     Segment,
 )
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
+from mac_whisper_speedtest.backends.cuda import used_gpu
 from mac_whisper_speedtest.worker import protocol as m
 
 if TYPE_CHECKING:
@@ -252,6 +253,7 @@ class _Session:
                 details=dict(loaded.details),
                 peak_rss_before_bytes=peak_before,
                 peak_rss_bytes=_peak_rss_bytes(),
+                gpu=used_gpu(loaded.device),
             )
         )
 

@@ -14,6 +14,7 @@ from enum import IntEnum, StrEnum
 
 from mac_whisper_speedtest.backends.adapter import Segment
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
+from mac_whisper_speedtest.backends.cuda import UsedGpu
 
 PROTOCOL_VERSION = 1
 
@@ -84,6 +85,7 @@ class LoadReply:
         details: facts for the record.
         peak_rss_before_bytes: highest resident memory before this call, where known.
         peak_rss_bytes: highest resident memory after it, where known.
+        gpu: the NVIDIA GPU in use, which is then metered; ``None`` for any other device.
     """
 
     load_s: float
@@ -92,6 +94,7 @@ class LoadReply:
     details: dict[str, str] = field(default_factory=dict)
     peak_rss_before_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    gpu: UsedGpu | None = None
 
 
 @dataclass(frozen=True, slots=True)

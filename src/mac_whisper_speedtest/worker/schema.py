@@ -41,7 +41,7 @@ _METHODS = {
     m.Method.SHUTDOWN: ("Empty", "Empty"),
 }
 _NOTIFICATIONS = {"progress": "ProgressParams", "log": "LogParams"}
-_ANSWERED = {"HelloResult", "LoadReply", "Segment", "TranscribeResult"}
+_ANSWERED = {"HelloResult", "LoadReply", "Segment", "TranscribeResult", "UsedGpu"}
 _NAMES = {"name", "version", "device", "precision", "language", "observed", "effective"}
 _ID = {"type": ["integer", "null"], "description": "The call's id; null when it cannot be read."}
 

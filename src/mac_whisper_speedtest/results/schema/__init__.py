@@ -30,7 +30,7 @@ from mac_whisper_speedtest.results.schema.journal import (
     WorkerEnded,
     WorkerStarted,
 )
-from mac_whisper_speedtest.results.schema.machine import MachineInfo, NoiseInfo, ToolInfo
+from mac_whisper_speedtest.results.schema.machine import GpuInfo, MachineInfo, NoiseInfo, ToolInfo
 from mac_whisper_speedtest.results.schema.manifest import (
     CellPlan,
     ClipInfo,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mac_whisper_speedtest.declared import Column, FieldPolicy
-from mac_whisper_speedtest.results.schema.base import Struct, fact, kept, named, scrubbed
+from mac_whisper_speedtest.results.schema.base import Struct, fact, inside, kept, named, scrubbed
 
 
 class ToolInfo(Struct):
@@ -15,6 +15,23 @@ class ToolInfo(Struct):
         "the commit of the checkout it ran from. Uncommitted changes do not show",
         null="it was not run from a checkout, or git did not answer",
         column=Column("tool_git_sha"),
+    )
+
+
+class GpuInfo(Struct):
+    """An NVIDIA GPU, or a MIG instance of one; without its serial number and its UUID."""
+
+    name: str = scrubbed(
+        "model name; of a MIG instance with its profile, as in `NVIDIA A100-SXM4-40GB MIG 1g.5gb`"
+    )
+    memory_bytes: int | None = kept("its memory", null="the driver does not report it")
+    capability: str | None = scrubbed(
+        "compute capability, such as `9.0`", null="the driver does not report it"
+    )
+    power_limit_w: float | None = kept(
+        "the limit on its power that is in force; laptops of one model differ in it",
+        "W",
+        null="the driver does not report it",
     )
 
 
@@ -69,6 +86,21 @@ class MachineInfo(Struct):
     gpu_cores: int | None = kept(
         "cores of Apple silicon's GPU",
         null="no such GPU, or not known",
+        column=Column(),
+        default=None,
+    )
+    nvidia: list[GpuInfo] | None = inside(
+        "NVIDIA's GPUs, whatever a worker may see of them; MIG instances in place of their card",
+        null="NVML cannot be opened",
+        default=None,
+    )
+    nvidia_driver: str | None = scrubbed(
+        "version of NVIDIA's driver", null="as `nvidia`", column=Column(), default=None
+    )
+    cuda: str | None = scrubbed(
+        "the newest CUDA that this driver supports, such as `13.0`; which one a backend was built "
+        "with is in its `versions`",
+        null="as `nvidia`",
         column=Column(),
         default=None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mac_whisper_speedtest.declared import Column, FieldPolicy
 from mac_whisper_speedtest.results.schema.base import Struct, fact, inside, kept, scrubbed
+from mac_whisper_speedtest.results.schema.machine import GpuInfo
 
 LOAD_FRESH, LOAD_COLD, LOAD_WARM = "fresh", "cold", "warm"
 """The rungs of the load ladder."""
@@ -53,6 +54,11 @@ class LoadResult(Struct):
         "variable that limits the threads of a library → its value for this worker. The tool sets "
         "`OMP_NUM_THREADS` and `VECLIB_MAXIMUM_THREADS`; others are from the user's environment",
         default={},
+    )
+    gpu: GpuInfo | None = inside(
+        "the NVIDIA GPU that it computes on: the one that is metered",
+        null="the worker names none",
+        default=None,
     )
     rung: str = kept("`fresh`, `cold` or `warm`", default=LOAD_FRESH)
     rung_note: str = scrubbed(
