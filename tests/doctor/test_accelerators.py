@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes import machines as m
+from mac_whisper_speedtest.backends import mlx_wheel
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.doctor import accelerators
@@ -183,6 +184,28 @@ def test_a_library_that_does_not_see_the_gpu_is_warned_about(
     assert seen in text
 
 
+OLD_WHEEL = "wheel: macosx_15_0_arm64\ndevices: cpu metal"
+
+
+@pytest.mark.parametrize(
+    ("answer", "macos", "state", "seen"),
+    [
+        (OLD_WHEEL, "26.2", "warn", "MLX's build is for macOS 15, and there is one for 26"),
+        (OLD_WHEEL, "15.5", "ok", "sees cpu, metal"),
+        (OLD_WHEEL, "", "ok", "sees cpu, metal"),
+        ("wheel: \ndevices: cpu metal", "26.2", "ok", "sees cpu, metal"),
+    ],
+)
+def test_a_build_of_mlx_for_an_older_macos_is_warned_about(
+    answer: str, macos: str, state: str, seen: str
+) -> None:
+    place = InterpreterLocation(MLX, "0.4.3 in its own environment", "/python", "a question")
+    (line,) = accelerators.judge_accelerators([place], {place.key: answer}, {"metal"}, macos)
+    assert line.state == state
+    assert seen in line.seen
+    assert ("backends install mlx" in line.next) is (state == "warn")
+
+
 @pytest.mark.parametrize(
     ("answer", "devices"),
     [
@@ -289,6 +312,24 @@ def test_the_questions_are_put_in_words_that_the_libraries_understand(
     else:
         assert isinstance(answer, str)
         assert accelerators.parse_devices(answer) == devices
+
+
+def test_mlx_is_asked_for_the_platform_of_its_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = "mlx_metal-0.32.4.dist-info"
+    wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-macosx_15_0_arm64\n\n"
+    stubs = {
+        "mlx/core.py": "class metal:\n    is_available = staticmethod(lambda: True)",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: mlx-metal\nVersion: 0.32.4\n",
+        f"{info}/WHEEL": wheel,
+    }
+    m.files(tmp_path, stubs)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer = accelerators.query_interpreter(Reader(), (sys.executable, accelerators._MLX))
+    assert answer == "wheel: macosx_15_0_arm64\ndevices: cpu metal"
+    monkeypatch.syspath_prepend(tmp_path)
+    assert mlx_wheel.platform_tag() == "macosx_15_0_arm64"
 
 
 def test_every_built_in_python_backend_with_a_gpu_has_a_question() -> None:

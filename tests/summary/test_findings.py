@@ -433,6 +433,33 @@ def test_more_cores_than_threads_are_reported(
     assert list(findings.threads([sample()], asked)) == []  # not metered
 
 
+NO_NEURAL = ": without the neural accelerators of M5"
+
+
+@pytest.mark.parametrize(
+    ("tag", "macos", "said"),
+    [
+        (
+            "macosx_15_0_arm64",
+            "26.2",
+            f"MLX's build is for macOS 15, and there is one for 26{NO_NEURAL}",
+        ),
+        ("macosx_14_0_arm64", "15.5", "MLX's build is for macOS 14, and there is one for 15"),
+        ("macosx_26_0_arm64", "26.2", ""),
+        ("macosx_26_0_arm64", "27.0", ""),  # there is none for 27
+        ("macosx_14_0_arm64", "14.7.1", ""),
+        ("manylinux_2_35_x86_64", "6.8.0", ""),
+        ("", "26.2", ""),
+    ],
+)
+def test_a_build_of_mlx_for_an_older_macos_is_reported(tag: str, macos: str, said: str) -> None:
+    plain = cell()
+    backend = msgspec.structs.replace(plain.backend, versions={"mlx-metal wheel": tag})
+    machine = msgspec.structs.replace(NVIDIA, os="Darwin", os_version=macos)
+    found = contract_findings.older_build(msgspec.structs.replace(plain, backend=backend), machine)
+    assert "; ".join(found) == said
+
+
 NVIDIA = s.MachineInfo(
     os="Linux",
     os_version="6.1",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mac_whisper_speedtest.backends import mlx_wheel
 from mac_whisper_speedtest.backends.adapter import (
     LibraryAdapter,
     LoadedModel,
@@ -88,7 +89,9 @@ class MlxAdapter(LibraryAdapter):
         """Import MLX before the backend's modules."""
         self._blas = preload()
         import_or_unavailable("mlx.core", *self.modules)
-        return library_versions(*self.distributions, *_RECORDED)
+        tag = mlx_wheel.platform_tag()
+        found = library_versions(*self.distributions, *_RECORDED)
+        return found | ({mlx_wheel.NAME: tag} if tag else {})
 
     def choose_device(self, requested: str) -> str:
         """Make ``requested`` MLX's default device; ``auto`` is the GPU where there is one.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 
-from mac_whisper_speedtest.backends import cuda
+from mac_whisper_speedtest.backends import cuda, mlx_wheel
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import SwiftRecipe, unsuited
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
@@ -38,6 +38,7 @@ when it has not; the doctor does not wait for the latter."""
 
 _MARK = "devices:"
 _MISSING = "missing:"
+_WHEEL = "wheel:"
 _WHISPER_CPP_MARK = "system info:"
 
 # version.py identifies a CPU-only build of torch without importing the rest.
@@ -61,7 +62,9 @@ print("{_MISSING}", missing)
 print("{_MARK} cpu", "cuda" * (gpus and not missing))
 """
 _MLX = f"""
+import runpy
 import mlx.core as mx
+print("{_WHEEL}", runpy.run_path({mlx_wheel.__file__!r})["platform_tag"]())
 cuda = getattr(mx, "cuda", None)
 print("{_MARK} cpu", "metal" * mx.metal.is_available(), "cuda" * bool(cuda and cuda.is_available()))
 """
@@ -155,6 +158,7 @@ def judge_accelerators(
     locations: Iterable[InterpreterLocation],
     answers: InterpreterAnswers | None,
     gpus: Collection[str],
+    macos: str = "",
 ) -> list[CheckupLine]:
     """One line per installed backend, and one that names the others.
 
@@ -162,6 +166,7 @@ def judge_accelerators(
         locations: of all known backends.
         answers: of their interpreters; ``None`` if they were not queried (``--quick``).
         gpus: what this machine has: ``cuda``, ``metal``.
+        macos: its release of macOS; empty on other systems.
     """
     lines = []
     absent: list[str] = []
@@ -174,7 +179,7 @@ def judge_accelerators(
         elif each.failure:
             lines.append(unknown(_topic(each.backend), each.failure, info))
         elif each.where:
-            lines.append(_installed(each, answers, gpus))
+            lines.append(_installed(each, answers, gpus, macos))
         elif recipe is not None and unsuited(recipe):
             elsewhere.append(each.backend.name)
         else:
@@ -202,16 +207,17 @@ def parse_devices(answer: str) -> list[str] | None:
     return None
 
 
-def _missing(answer: str) -> str:
-    """Why the library cannot use a GPU that it sees, in its own words; empty if it can."""
-    lines = (
-        line.removeprefix(_MISSING) for line in answer.splitlines() if line.startswith(_MISSING)
-    )
-    return next(lines, "").strip()
+def _said(answer: Answer, mark: str) -> str:
+    """What follows ``mark`` in an answer; empty if nothing does."""
+    lines = answer.splitlines() if isinstance(answer, str) else []
+    return next((line.removeprefix(mark).strip() for line in lines if line.startswith(mark)), "")
 
 
 def _installed(
-    location: InterpreterLocation, answers: InterpreterAnswers | None, gpus: Collection[str]
+    location: InterpreterLocation,
+    answers: InterpreterAnswers | None,
+    gpus: Collection[str],
+    macos: str,
 ) -> CheckupLine:
     backend = location.backend
     topic = _topic(backend)
@@ -230,13 +236,15 @@ def _installed(
         seen = f"{location.where}; accelerators not known: {reason}"
         then = "speedtest doctor, once more" if "did not answer" in reason else info
         return CheckupLine(topic, Readiness.UNKNOWN, seen, then)
-    missing = _missing(answer) if isinstance(answer, str) else ""
+    missing, wheel = _said(answer, _MISSING), _said(answer, _WHEEL)
     verb = "is built for" if location.question == _WHISPER_CPP else "sees"
     seen = f"{location.where}; may use {may}; {verb} {', '.join(sees)}"
     if missed := unused_kind(gpus, backend.devices, sees):
         why = f": {missing}" if missing else ""
         return warn(topic, f"{seen}: not this machine's GPU ({missed}){why}", info)
-    return ok(topic, seen)
+    outdated = mlx_wheel.too_old(wheel, macos)
+    again = f"speedtest backends remove {backend.name} && speedtest backends install {backend.name}"
+    return warn(topic, f"{seen}; {outdated}", again) if outdated else ok(topic, seen)
 
 
 def _topic(backend: Backend) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mac_whisper_speedtest.doctor import accelerators, load, packages, storage, system
 from mac_whisper_speedtest.doctor.lines import Checkup, CheckupLine, Section, unknown
+from mac_whisper_speedtest.machine import apple
 from mac_whisper_speedtest.machine.reader import Reader, Unknown
 from mac_whisper_speedtest.privacy import scrub
 
@@ -91,7 +92,9 @@ def _backends(
         keys = {location.key for location in locations if location.question}
         started = {key: pool.submit(accelerators.query_interpreter, reader, key) for key in keys}
         answers = {key: answer.result() for key, answer in started.items()}
-    return accelerators.judge_accelerators(locations, answers, gpus.result().kinds)
+    release = apple.system(reader)[0] if reader.macos else ""
+    macos = release if isinstance(release, str) else ""
+    return accelerators.judge_accelerators(locations, answers, gpus.result().kinds, macos)
 
 
 def _storage(folders: Sequence[storage.Folder], pool: ThreadPoolExecutor) -> list[CheckupLine]:

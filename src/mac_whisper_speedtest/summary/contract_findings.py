@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
+from mac_whisper_speedtest.backends import mlx_wheel
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
 from mac_whisper_speedtest.machine.gpu import unused_kind
 from mac_whisper_speedtest.results import schema as s
@@ -121,6 +122,14 @@ def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
             f"({library} {cell.backend.versions[library]} can use one)"
             + (f": {why}" if why else "")
         )
+
+
+def older_build(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
+    """A build of MLX for an older macOS than the machine's, where there is a newer one."""
+    if found := mlx_wheel.too_old(
+        cell.backend.versions.get(mlx_wheel.NAME, ""), machine.os_version
+    ):
+        yield found
 
 
 def precision(cell: s.CellResult) -> Iterator[str]:

@@ -95,6 +95,7 @@ def findings_for_cell(
             [
                 *contract_findings.device(cell),
                 *contract_findings.unused_gpu(cell, run.manifest.machine),
+                *contract_findings.older_build(cell, run.manifest.machine),
             ],
         ),
         ("precision", contract_findings.precision(cell)),
