@@ -75,6 +75,8 @@ def test_a_command_is_understood(page: str, line: str) -> None:
     command: click.Command = cli.speedtest
     context = None
     while isinstance(command, click.Group):
+        if command.invoke_without_command and words[0].startswith("-"):
+            break
         name, command_or_none, words = command.resolve_command(
             context or click.Context(command, info_name="speedtest"), words
         )

@@ -21,6 +21,7 @@ def kit_of(*measurements: Measurement, gpu: bool = False, raw: dict[str, str] | 
 def states(*found: Measurement, gpu: bool = False) -> dict[str, str]:
     """Topic → state, of the lines of these measurements."""
     made = {each.check for each in found}
-    lacking = ({check.name for check in checks.CHECKS} | {checks.BACKEND}) - made
+    lacking = {check.name for check in checks.CHECKS} | {checks.BACKEND, checks.LOCK}
+    lacking -= made
     lines = checks.judged(kit_of(*found, gpu=gpu)).lines
     return {line.topic: str(line.state) for line in lines if line.topic not in lacking}

@@ -101,12 +101,14 @@ def test_endings(how: str, figures: Figures, state: str) -> None:
 
 MAC: Figures = {
     "os": "Darwin",
-    "os_version": "26.1",
+    "mac_ver": "26.1",
     "product_version": "26.1",
     "architecture": "arm64",
     "translated": "0",
     "cpu": "Apple M5 Max",
-    "model": "Mac17,6",
+    "hardware_model": "Mac17,6",
+    "core_kinds Super": 6,
+    "core_kinds Performance": 12,
     "physical_cores": 18,
     "logical_cores": 18,
     "memory_bytes": 64 * 2**30,
@@ -115,7 +117,7 @@ MAC: Figures = {
 
 def test_a_mac_whose_python_gives_it_another_version() -> None:
     assert states(measurement("identity", MAC)) == {"chip": "ok", "version of macOS": "ok"}
-    old = states(measurement("identity", {**MAC, "os_version": "16.0", "translated": "1"}))
+    old = states(measurement("identity", {**MAC, "mac_ver": "16.0", "translated": "1"}))
     assert old == {"chip": "ok", "rosetta": "fail", "version of macOS": "fail"}
 
 

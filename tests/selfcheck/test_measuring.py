@@ -111,7 +111,7 @@ def test_an_interrupt_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert kit.interrupted
     assert [each.check for each in kit.measurements] == ["identity", "identity gpu"]
     lines = {line.topic: line.seen for line in checks.judged(kit).lines}
-    assert lines["processor idle"] == "not known: interrupted"
+    assert lines["processor idle"] == "interrupted"
 
 
 def test_what_the_time_does_not_allow_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:

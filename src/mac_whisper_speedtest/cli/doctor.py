@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from mac_whisper_speedtest.errors import ExitCode, NotMeasuredError
 from mac_whisper_speedtest.option import WholeNumber
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mac_whisper_speedtest.doctor.lines import Checkup
     from mac_whisper_speedtest.report.console import TextConsole
@@ -24,6 +25,7 @@ _SCHEMA_VERSION = 1
 _WIDE = 10_000  # columns: in a pipe every line stays one line
 _IN_SECTION = {"backends": "backend "}
 """How topics of a section begin, which its title has said."""
+_TOPIC = 26  # columns of a topic in a narrow terminal
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"}
 
 
@@ -60,12 +62,20 @@ def _document(checkup: Checkup) -> dict[str, Any]:
     }
 
 
-def print_checkup(checkup: Checkup, console: TextConsole | None = None) -> None:
+def print_checkup(
+    checkup: Checkup,
+    console: TextConsole | None = None,
+    *,
+    words: Mapping[str, str] = MappingProxyType({}),
+    verdict: str = "",
+) -> None:
     """Print a checkup; in a console that is too narrow, with what to type on lines of its own.
 
     Args:
         checkup: of this machine.
         console: where; by default stdout, and in a pipe every line stays one line.
+        words: state → another word for it.
+        verdict: the last line; by default whether the machine is ready.
     """
     from rich.table import Table
     from rich.text import Text
@@ -81,7 +91,9 @@ def print_checkup(checkup: Checkup, console: TextConsole | None = None) -> None:
     narrow = console.width < needed
     table = Table(box=None, pad_edge=False)
     for heading in headings[:-1] if narrow else headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in {"state", "topic"})
+        table.add_column(heading, overflow="fold", no_wrap=heading == "state")
+    longest = max(len(line.topic) for line in checkup.lines)
+    table.columns[1].min_width = min(longest, _TOPIC) if narrow else longest
     for section in checkup.sections:
         table.add_row()
         table.add_row("", Text(section.title.upper(), style="bold"))
@@ -90,11 +102,12 @@ def print_checkup(checkup: Checkup, console: TextConsole | None = None) -> None:
             if narrow:  # what to type stands below what was found
                 topic = line.topic.removeprefix(_IN_SECTION.get(section.title, ""))
                 fields = [topic, "\n→ ".join(filter(None, (line.seen, line.next)))]
-            table.add_row(Text(line.state, style=_STYLES[line.state]), *fields)
+            word = words.get(line.state, line.state)
+            table.add_row(Text(word, style=_STYLES[line.state]), *fields)
     with contextlib.nullcontext() if console.is_terminal else console.capture() as page:
         console.print(table)
         console.print()
-        console.print(Text(_verdict(checkup), style="bold"))
+        console.print(Text(verdict or _verdict(checkup), style="bold"))
     if page is not None:  # in a pipe, a line ends where its text ends
         say("\n".join(row.rstrip() for row in page.get().splitlines()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,12 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.selfcheck.kit import Kit
 
 _SCHEMA_VERSION = 1
-_WORDS = {"ok": "PASS", "fail": "FAIL", "unknown": "NOT KNOWN", "warn": "WARN"}
-_STYLES = {"ok": "green", "fail": "bold red", "unknown": "dim", "warn": "yellow"}
+_WORDS = {"ok": "PASS", "fail": "FAIL", "unknown": "NOT KNOWN"}
 
 
 @click.group("selfcheck", invoke_without_command=True)
 @click.option("--gpu", is_flag=True, help="A GPU that cannot be used is a failure.")
+@click.option("--locks", is_flag=True, help="Ask the package index whether each lock installs.")
 @click.option(
     "--output",
     "-o",
@@ -32,15 +31,21 @@ _STYLES = {"ok": "green", "fail": "bold red", "unknown": "dim", "warn": "yellow"
 @options.json_flag
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.pass_context
-def command(
-    ctx: click.Context, gpu: bool, kit_file: Path | None, as_json: bool, quiet: bool
+def command(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context,
+    /,
+    gpu: bool,
+    locks: bool,
+    kit_file: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Check that what this tool measures on this machine is right.
 
     Work of known size is done, and what the tool sees of it is compared: processor time, memory,
-    endings, energy, every installed backend on every device. Takes at most ten minutes; changes,
-    downloads and sends nothing. Close other programs first. After Ctrl-C, what was found until
-    then is shown and written.
+    endings, energy, every installed backend on every device. Takes at most ten minutes. Nothing is
+    changed, downloaded or (without --locks) sent. Close other programs first. After Ctrl-C, what
+    was found until then is shown and written.
 
     \b
     speedtest selfcheck -o kit.zip
@@ -58,7 +63,8 @@ def command(
     if kit_file is not None:
         kit.check_writable(kit_file)
     observer = progress.observer(quiet=False, json_logs=False)
-    found = checks.perform((lambda _: None) if quiet or as_json else observer.notify, gpu=gpu)
+    notify = (lambda _: None) if quiet or as_json else observer.notify
+    found = checks.perform(notify, gpu=gpu, locks=locks)
     if kit_file is not None:
         kit.write_kit(found, kit_file)
     _show(ctx, found, as_json=as_json)
@@ -79,13 +85,14 @@ def show(ctx: click.Context, kit: Path, as_json: bool) -> None:
 
 
 def _show(ctx: click.Context, kit: Kit, *, as_json: bool) -> None:
+    from mac_whisper_speedtest.cli.doctor import print_checkup
     from mac_whisper_speedtest.selfcheck.checks import judged
 
     checkup = judged(kit)
     if as_json:
         output.echo_json(_document(kit, checkup))
     else:
-        _print(checkup)
+        print_checkup(checkup, words=_WORDS, verdict=_verdict(checkup))
     if kit.interrupted:
         ctx.exit(ExitCode.INTERRUPTED)
     ctx.exit(ExitCode.OK if checkup.fit else ExitCode.UNFIT)
@@ -109,30 +116,6 @@ def _document(kit: Kit, checkup: Checkup) -> dict[str, Any]:
             for line in section.lines
         ],
     }
-
-
-def _print(checkup: Checkup) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from mac_whisper_speedtest.report.console import output_console
-
-    console = output_console()
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(max_width=24, overflow="fold")
-    table.add_column(overflow="fold")
-    for section in checkup.sections:
-        table.add_row("", Text(section.title.upper(), style="bold"))
-        for line in section.lines:
-            word = Text(_WORDS[line.state], style=_STYLES[line.state])
-            then = f"\n-> {line.next}" if line.next else ""
-            table.add_row(word, line.topic, f"{line.seen}{then}")
-    with contextlib.nullcontext() if console.is_terminal else console.capture() as page:
-        console.print(table)
-        console.print(Text(_verdict(checkup), style="bold"))
-    if page is not None:  # in a pipe, a line ends where its text ends
-        output.say("\n".join(row.rstrip() for row in page.get().splitlines()))
 
 
 def _verdict(checkup: Checkup) -> str:

@@ -15,7 +15,9 @@ from pathlib import Path
 from mac_whisper_speedtest.accuracy.score import wer
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
+from mac_whisper_speedtest.backends.backend import GPU, Backend
+from mac_whisper_speedtest.doctor import accelerators
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown
 from mac_whisper_speedtest.machine.reader import UnknownFactError
 from mac_whisper_speedtest.observer import Observer
@@ -23,7 +25,7 @@ from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
-from mac_whisper_speedtest.run.prepare import backends_of, prepare
+from mac_whisper_speedtest.run.prepare import Prepared, backends_of, prepare
 from mac_whisper_speedtest.selfcheck.bench import (
     Figures,
     Workbench,
@@ -34,6 +36,8 @@ from mac_whisper_speedtest.selfcheck.kit import Measurement
 from mac_whisper_speedtest.summary.contract_findings import fallbacks
 from mac_whisper_speedtest.summary.findings import BUSY_AFTER_S
 from mac_whisper_speedtest.worker import launch
+from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
+from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 MODEL = "tiny.en"
 CALLS = 10
@@ -49,8 +53,10 @@ STEADY = 0.1
 OVERHEAD, OVERHEAD_S = 0.02, 0.005
 """Of a call, or seconds: between the worker's clock and the tool's."""
 QUIET_CORES = 0.25
+_LOAD_LOG = "whisper.cpp-load"
 
-_APPLE = ("gpu", "metal", "mps", "coreml", "ane")
+_APPLE = ("coreml", "ane")
+"""Devices of Apple silicon beside its GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,13 @@ def targets(*, macos: bool, gpus: frozenset[str]) -> Iterator[BackendTarget]:
     for backend in registry.installed().values():
         if backend.broken or not launch.is_installed(backend):
             continue
-        words = [word for word in ("cpu",) if word in backend.devices]
-        if "metal" in gpus if macos else "cuda" in gpus:
-            words += [word for word in (_APPLE if macos else ("cuda",)) if word in backend.devices]
-        if "gpu" in words and "metal" in words:  # the same
-            words.remove("metal")
+        words = ["cpu"] if "cpu" in backend.devices else []
+        if gpus and backend.devices:
+            # Where only an NVIDIA GPU is, a backend for Apple's has none.
+            own = backend.device_for(GPU)
+            words += [own] if own is not None and (macos or own in {GPU, "cuda"}) else []
+        if macos:
+            words += [each for each in _APPLE if each in backend.devices]
         for word in words or ("auto",):
             yield BackendTarget(backend, word)
 
@@ -98,6 +106,8 @@ def measure_without_gpu(bench: Workbench) -> Measurement:
 def _measure(target: BackendTarget, bench: Workbench) -> Measurement:
     backend, device, subject, gpu = target.backend, target.device, target.subject, target.gpu
     unmeasured = partial(not_measured, "backend", subject=subject, gpu=gpu)
+    if gpu and (sees := _seen_devices(target, bench)):
+        return unmeasured(f"its library sees {', '.join(sees)} only")
     if not builtin.is_whole(builtin.builtin_clips().recording):
         return unmeasured("the built-in speech is not here: speedtest clips fetch")
     request = Request(
@@ -118,6 +128,9 @@ def _measure(target: BackendTarget, bench: Workbench) -> Measurement:
     if run.manifest.outcome is not None and run.manifest.outcome.state == "interrupted":
         raise KeyboardInterrupt
     (cell,) = run.cells
+    if backend.name == "whisper.cpp":
+        bench.raw.setdefault(_LOAD_LOG, "")
+        bench.raw[_LOAD_LOG] += f"--device {device}\n{_load_log(target, prepared, bench)}\n"
     if not cell.loads or not cell.samples:
         ending = next((each for each in cell.endings if each.message), None)
         if ending is None or ending.status == "unavailable":
@@ -132,6 +145,33 @@ def _measure(target: BackendTarget, bench: Workbench) -> Measurement:
     return measurement("backend", {**figures, "asked": device}, subject=subject, gpu=gpu)
 
 
+def _load_log(target: BackendTarget, prepared: Prepared, bench: Workbench) -> str:
+    """What the backend's library writes while it loads the weights."""
+    (weights,) = prepared.weights.values()
+    model = ModelParams(weights.model, weights.argument, weights.format)
+    with tempfile.TemporaryDirectory(dir=bench.folder) as work:
+        started = launch.launch(target.backend, scratch=Path(work), threads=1)
+        if started is None:
+            return ""
+        try:
+            with Worker(started, Deadlines()) as worker:
+                worker.hello()
+                worker.load(LoadParams(model, target.device, 1))
+                return worker.log_tail()
+        except WorkerFailureError as failure:
+            return failure.ending.log_tail
+
+
+def _seen_devices(target: BackendTarget, bench: Workbench) -> list[str]:
+    """The devices that the backend's library sees, if no GPU is among them; else nothing."""
+    location = accelerators.locate_interpreter(target.backend)
+    if not location.question:
+        return []
+    answer = accelerators.query_interpreter(bench.reader, location.key)
+    sees = accelerators.parse_devices(answer) if isinstance(answer, str) else None
+    return sees if sees == ["cpu"] else []
+
+
 def _figures(cell: s.CellResult) -> Figures:
     load, timed = cell.loads[0], [each for each in cell.samples if each.kind == "timed"]
     figures: Figures = {
@@ -141,6 +181,7 @@ def _figures(cell: s.CellResult) -> Figures:
         "device": load.device,
         "precision": load.precision,
         "details": "; ".join(f"{name}: {text}" for name, text in cell.backend.details.items()),
+        "versions": "; ".join(f"{name} {text}" for name, text in cell.backend.versions.items()),
         "text": cell.samples[-1].text,
         "reference": cell.clip.reference or "",
         "load_s": load.load_s,

@@ -29,6 +29,7 @@ from mac_whisper_speedtest.selfcheck import (
     memory,
     power,
     processor,
+    shipped_locks,
 )
 from mac_whisper_speedtest.selfcheck.bench import ERROR, Workbench, failed, not_measured
 from mac_whisper_speedtest.selfcheck.kit import Kit, Measurement, without_names
@@ -121,11 +122,13 @@ CHECKS: Sequence[Check] = (
     Check("cost", "host", "what does looking cost?", host.measure_cost, host.judge_cost),
     Check("awake", "host", "is the machine kept awake?", host.measure_awake, host.judge_awake),
 )
-BACKEND = "backend"
-_BACKENDS = "backends"
+BACKEND, LOCK = "backend", "lock"
+_BACKENDS, _LOCKS = "backends", "locks"
+_LATER = {LOCK: _LOCKS, BACKEND: _BACKENDS}
+"""Checks of which there are as many as locks and backends, by name, with their titles."""
 
 
-def planned(bench: Workbench) -> list[Check]:
+def planned(bench: Workbench, *, locks: bool) -> list[Check]:
     """All checks, with one for every installed backend and device."""
     found = [
         Check(
@@ -142,18 +145,22 @@ def planned(bench: Workbench) -> list[Check]:
     if not bench.gpus:
         none = backends.measure_without_gpu
         found.insert(0, Check(BACKEND, _BACKENDS, "backends on a GPU?", none, backends.judge))
-    return [*CHECKS, *found]
+    measure = shipped_locks.measure if locks else shipped_locks.not_asked
+    install = Check(LOCK, _LOCKS, "would each lock install?", measure, shipped_locks.judge)
+    return [*CHECKS, install, *found]
 
 
 _JUDGES: dict[str, tuple[str, Judge]] = {
     **{each.name: (each.title, each.judge) for each in CHECKS},
     BACKEND: (_BACKENDS, backends.judge),
     "identity gpu": ("identity", identity.judge_gpu),
+    "identity wheels": ("identity", identity.judge_wheels),
+    LOCK: (_LOCKS, shipped_locks.judge),
     "energy gpu": ("energy", power.judge_gpu),
 }
 
 
-def perform(notify: Callable[[str], None], *, gpu: bool = False) -> Kit:
+def perform(notify: Callable[[str], None], *, gpu: bool = False, locks: bool = False) -> Kit:
     """Measure everything, and return the kit as it may be given away.
 
     After an interrupt, the kit has what was measured before.
@@ -161,6 +168,7 @@ def perform(notify: Callable[[str], None], *, gpu: bool = False) -> Kit:
     Args:
         notify: called with a line before each check.
         gpu: whether what is not known about a GPU is a failure.
+        locks: whether to ask the package index whether each lock would install.
     """
     began, interrupted = time.monotonic(), False
     found: list[Measurement] = []
@@ -170,7 +178,7 @@ def perform(notify: Callable[[str], None], *, gpu: bool = False) -> Kit:
         try:
             bench.ends_at = began + LIMIT_S + MORE_S
             bench.gpus = inspect_gpu(bench.reader).kinds
-            todo = planned(bench)
+            todo = planned(bench, locks=locks)
             for number, check in enumerate(todo, start=1):
                 spent_s = time.monotonic() - began
                 notify(f"{number} of {len(todo)}, {spent_s:.0f} s: {check.question}")
@@ -213,7 +221,7 @@ def _measured(check: Check, bench: Workbench, spent_s: float) -> list[Measuremen
 
 def judged(kit: Kit) -> Checkup:
     """What the measurements of a kit mean, by the rules of this release. Pure."""
-    titles = {check.name: check.title for check in CHECKS} | {BACKEND: _BACKENDS}
+    titles = {check.name: check.title for check in CHECKS} | _LATER
     sections: dict[str, list[CheckupLine]] = {title: [] for title in titles.values()}
     for each in kit.measurements:
         title, judge = _JUDGES.get(each.check, ("unknown to this release", _not_known))
@@ -224,8 +232,15 @@ def judged(kit: Kit) -> Checkup:
             why = "interrupted" if kit.interrupted else "the kit has no such measurement"
             sections[title].append(unknown(name, why, "repeat: speedtest selfcheck"))
     return Checkup(
-        tuple(Section(title, tuple(lines)) for title, lines in sections.items() if lines)
+        tuple(
+            Section(title, tuple(map(_plain, lines))) for title, lines in sections.items() if lines
+        )
     )
+
+
+def _plain(line: CheckupLine) -> CheckupLine:
+    """A line whose state is said in words beside it, not in its text too."""
+    return replace(line, seen=line.seen.removeprefix("not known: "))
 
 
 def _not_known(found: Measurement) -> list[CheckupLine]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 
@@ -14,6 +15,7 @@ from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.reader import SYSCTL, Reader, Unknown
 from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement
 from mac_whisper_speedtest.selfcheck.kit import Measurement
+from mac_whisper_speedtest.selfcheck.memory import interpreter_with
 
 _PMSET = "/usr/bin/pmset"
 _ON_MACOS = {
@@ -34,6 +36,21 @@ _ON_LINUX = {
 }
 _KEPT = {"mount": r"^/dev/.*", "ldconfig": r".*(?:cublas|cudnn|libcuda).*"}
 """Lines of a text that are kept: network volumes are named after people and their machines."""
+_KINDS = "core_kinds "
+_WHEELS = {"mlx": ("mlx", "mlx-metal"), "torch": ("torch",)}
+"""Library → the distributions whose wheel's tags are recorded: MLX has another build by macOS."""
+_TAGS = """
+import sys
+from importlib import metadata
+for name in sys.argv[1:]:
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        continue
+    lines = (found.read_text("WHEEL") or "").splitlines()
+    tags = [line.partition(" ")[2] for line in lines if line.startswith("Tag: ")]
+    print(name, found.version, *tags)
+"""
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -56,19 +73,21 @@ def measure(bench: Workbench) -> list[Measurement]:
     about = msgspec.to_builtins(describe.describe())
     figures: Figures = {name: Unknown(why) for name, why in about.pop("unknown").items()}
     for name, value in about.items():
-        if value is not None:
+        if isinstance(value, dict):
+            figures |= {f"{name} {kind}": count for kind, count in value.items()}
+        elif value is not None:
             figures[name] = ", ".join(value) if isinstance(value, list) else value
     number = _NUMBER.match(str(about["os_version"]))  # kernels are named after their owners
     figures["os_version"] = number[0] if number else ""
     if bench.reader.macos:
         figures |= _mac(bench.reader)
-    return [measurement("identity", figures), _gpu(bench)]
+    return [measurement("identity", figures), _gpu(bench), *_libraries(bench)]
 
 
 def _mac(reader: Reader) -> Figures:
     return {
+        "mac_ver": platform.mac_ver()[0],
         "product_version": reader.run(["/usr/bin/sw_vers", "-productVersion"]),
-        "model": reader.sysctl("hw.model"),
         "translated": reader.sysctl("sysctl.proc_translated"),
         "virtual": reader.sysctl("kern.hv_vmm_present"),
     }
@@ -86,6 +105,30 @@ def _gpu(bench: Workbench) -> Measurement:
     return measurement("identity gpu", figures, gpu=True)
 
 
+def _libraries(bench: Workbench) -> list[Measurement]:
+    """Which wheels of the libraries that use GPUs are installed."""
+    found = []
+    for library, names in _WHEELS.items():
+        python = interpreter_with(library)
+        if python:
+            wheels = bench.reader.run([python, "-P", "-c", _TAGS, *names])
+            figures: Figures = {"wheels": wheels, "macos": platform.mac_ver()[0]}
+            found.append(measurement("identity wheels", figures, subject=library))
+    return found
+
+
+def judge_wheels(found: Measurement) -> list[CheckupLine]:
+    """A wheel of MLX is not for an older macOS than this one: other programs are in it."""
+    topic, wheels = f"wheels of {found.subject}", found.text("wheels")
+    seen = "; ".join(wheels.splitlines())
+    tags = [int(each) for each in re.findall(r"macosx_(\d+)_", wheels)]
+    here = found.texts.get("macos", "").partition(".")[0]
+    if found.subject == "mlx" and tags and here.isdecimal() and max(tags) < int(here):
+        then = "install it again with a Python that knows this macOS; send the kit"
+        return [unknown(topic, f"macOS {here}, but the wheel is for {max(tags)}: {seen}", then)]
+    return [ok(topic, seen)] if seen else [unknown(topic, "none is installed")]
+
+
 def judge(found: Measurement) -> list[CheckupLine]:
     """The chip and its cores are known; on a Mac the version is the system's own."""
     lines = [_chip(found)]
@@ -94,19 +137,29 @@ def judge(found: Measurement) -> list[CheckupLine]:
     if found.text("translated") == "1":
         then = "install an arm64 Python: uv python install 3.12"
         lines.append(fail("rosetta", f"{found.text('architecture')} under Rosetta", then))
-    says, real = found.text("os_version"), found.text("product_version")
+    says, real = found.text("mac_ver"), found.text("product_version")
     if says == real:
         return [*lines, ok("version of macOS", says)]
-    seen = f"recorded as {says}, but sw_vers says {real}: wheels are chosen by the former"
+    seen = f"{says} to Python, {real} to sw_vers: wheels are chosen by the former"
     return [*lines, fail("version of macOS", seen, "use another build of Python; send the kit")]
 
 
 def _chip(found: Measurement) -> CheckupLine:
     topic = "chip"
-    known = [found.texts[name] for name in ("model", "cpu") if name in found.texts]
+    known = [found.texts[name] for name in ("hardware_model", "cpu") if name in found.texts]
     if "cpu" not in found.texts:
         return unknown(topic, found.unknown.get("cpu", "the system does not name it"))
     cores = f"{found.number('physical_cores'):g} cores, {found.number('logical_cores'):g} threads"
+    kinds = {
+        name.removeprefix(_KINDS): found.number(name)
+        for name in found.values
+        if name.startswith(_KINDS)
+    }
+    if kinds:
+        cores = f"{', '.join(f'{count:g} {name}' for name, count in kinds.items())} cores"
+        if sum(kinds.values()) != found.number("physical_cores"):
+            whole = f"{cores}, but {found.number('physical_cores'):g} physical ones"
+            return fail(topic, f"{', '.join(known)}: {whole}", "send the kit")
     memory = f"{found.number('memory_bytes') / 2**30:.0f} GiB"
     return ok(topic, f"{', '.join(known)}, {cores}, {memory}, {found.text('os')}")
 

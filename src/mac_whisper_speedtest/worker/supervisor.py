@@ -232,7 +232,7 @@ class Worker:
             if returncode is None
             else exit_status.from_returncode(returncode, m.Stage.SHUTDOWN, oom_kills=0)
         )
-        return dataclasses.replace(late, status=Status.OK, log_tail=self._log_tail())
+        return dataclasses.replace(late, status=Status.OK, log_tail=self.log_tail())
 
     def kill(self) -> None:
         """Kill the worker and everything it started, and close the pipes. Can be called twice."""
@@ -380,10 +380,10 @@ class Worker:
         """Kill the worker; return the error to raise, with the log's tail."""
         self.kill()
         return WorkerFailureError(
-            dataclasses.replace(ending, log_tail=self._log_tail(ending.log_tail))
+            dataclasses.replace(ending, log_tail=self.log_tail(ending.log_tail))
         )
 
-    def _log_tail(self, traceback: str = "") -> str:
+    def log_tail(self, traceback: str = "") -> str:
         """The end of the worker's log, and the traceback that it answered unless that is in it."""
         tail = self._process.log.decode("utf-8", "replace")
         if traceback and traceback not in tail:
