@@ -210,7 +210,7 @@ def test_stages_and_fallbacks_of_whisper_cpp_are_what_its_log_says() -> None:
         ]
     )
     assert found.stages_s == {"mel": 0.0125, "encode": 0.25}
-    assert found.fallbacks == 3
+    assert found.fallbacks == 2
     assert native.parse_timings([]) == Breakdown()
 
 
@@ -222,6 +222,9 @@ def test_whisper_cpp_tells_the_stages_of_each_call_alone(session: Session) -> No
     for heard in answers:
         assert 0 < heard.stages_s["encode"] < heard.seconds  # of this call, no running sum
         assert heard.fallbacks == 0
+    once_more = replace(GREEDY, temperatures=[0.0, 1.0])
+    nonsense = speech("short", 0.0, 2.0)[::-1].copy()
+    assert [session.decode(once_more, nonsense).fallbacks for _ in range(2)] == [1, 1]
 
 
 def test_the_device_of_whisper_cpp_is_read_from_the_log_of_this_machine(

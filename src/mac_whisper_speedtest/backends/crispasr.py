@@ -74,6 +74,7 @@ class CrispAsr(LibraryAdapter):
         library.whisper_free_context_params(options)
         if not self._context:
             raise ModelUnusableError(f"CrispASR cannot load {Path(params.model.path).name}")
+        self._counters = native.Counters(library, self._context)
         self._threads, self._params = params.threads, None
         return native.loaded(library, lines, stored)
 
@@ -100,7 +101,7 @@ class CrispAsr(LibraryAdapter):
         return Transcription(
             segments=native.segments(library, context),
             language=native.language(library, context),
-            breakdown=lambda: native.breakdown(library, context),
+            breakdown=self._counters.breakdown,
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:

@@ -78,6 +78,7 @@ class WhisperCpp(LibraryAdapter):
                 n_threads=params.threads,
                 print_progress=False,
             )
+        self._counters = native.Counters(_pywhispercpp, self._model._ctx)  # noqa: SLF001
         return native.loaded(_pywhispercpp, lines, stored)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
@@ -94,7 +95,7 @@ class WhisperCpp(LibraryAdapter):
         return Transcription(
             segments=native.segments(library, context),
             language=native.language(library, context),
-            breakdown=lambda: native.breakdown(library, context),
+            breakdown=self._counters.breakdown,
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:

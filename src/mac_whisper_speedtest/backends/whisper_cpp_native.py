@@ -11,7 +11,7 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,24 +121,36 @@ def init_log(library: Any, *, show: bool = True) -> Iterator[list[str]]:
         set_log(None)
 
 
-def breakdown(library: Any, context: Any) -> Breakdown:
-    """What whisper.cpp has counted since the last call of this function, which resets its counters.
+class Counters:
+    """What whisper.cpp counts of one model's calls.
 
-    The first result of a process therefore covers all calls so far, without loading.
+    Each breakdown is of the calls since the one before, or since loading.
     """
-    if not hasattr(library, "whisper_print_timings"):
-        return Breakdown()
-    with init_log(library, show=False) as lines:
-        library.whisper_print_timings(context)
-    library.whisper_reset_timings(context)
-    return parse_timings(lines)
+
+    def __init__(self, library: Any, context: Any) -> None:
+        self._library, self._context = library, context
+        self._fallbacks = 0
+
+    def breakdown(self) -> Breakdown:
+        """Read the counters, and reset those that can be: that of fallbacks only grows."""
+        if not hasattr(self._library, "whisper_print_timings"):
+            return Breakdown()
+        with init_log(self._library, show=False) as lines:
+            self._library.whisper_print_timings(self._context)
+        self._library.whisper_reset_timings(self._context)
+        found = parse_timings(lines)
+        if found.fallbacks is None:
+            return found
+        before, self._fallbacks = self._fallbacks, found.fallbacks
+        return replace(found, fallbacks=found.fallbacks - before)
 
 
 def parse_timings(log: Sequence[str]) -> Breakdown:
     """Parse the output of ``whisper_print_timings`` of whisper.cpp 1.7 to 1.9, in milliseconds.
 
-    Its ``fallbacks = N p / M h`` are windows decoded again for a bad mean probability (p) and for
-    a text that repeats itself (h). Load and total time are not stages of a call.
+    Of its ``fallbacks = N p / M h``, p counts windows that were decoded again, for whatever reason;
+    h counts texts that repeat themselves, which p counts as well unless it was the last try. Load
+    and total time are not stages of a call.
     """
     text = "\n".join(log)
     stages = {
@@ -146,8 +158,8 @@ def parse_timings(log: Sequence[str]) -> Breakdown:
         for name, milliseconds in re.findall(r"(\w+) time\s*=\s*([\d.]+) ms", text)
         if name not in {"load", "total"}
     }
-    fallbacks = re.search(r"fallbacks\s*=\s*(\d+) p /\s*(\d+) h", text)
-    return Breakdown(stages, int(fallbacks[1]) + int(fallbacks[2]) if fallbacks else None)
+    fallbacks = re.search(r"fallbacks\s*=\s*(\d+) p", text)
+    return Breakdown(stages, int(fallbacks[1]) if fallbacks else None)
 
 
 def stored_precision(path: Path, requested: str) -> str:
