@@ -9,12 +9,14 @@ runs are made of cells that are equal, or of which one is slower by 5 %, and jud
 test on all samples pooled as if they were independent.
 
 - fixed: so many rounds, decided beforehand;
+- default: without `--rounds`; also for the difference that such runs say they could have found;
 - precision, budget: the rules of `--ci-width` and `--budget` (stats/stopping.py);
 - power: a cell that takes 1.05 times as long, and how often it is called SLOWER;
 - floor: how often the noise floor of one A/A run is passed by a second one.
 
 Wanted: coverage of at least 93 % where rounds are independent (all worlds but the last), false
-verdicts on equal cells in at most 5 %, power of at least 0.9 with `--ci-width 2%`.
+verdicts on equal cells in at most 5 %, power of at least 0.9 with `--ci-width 2%`, and on a quiet
+machine by default, for at most 1.5 times the rounds.
 """
 
 from __future__ import annotations
@@ -27,13 +29,22 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
+from fakes.worlds import (
+    INDEPENDENT,
+    WORLDS,
+    Machine,
+    World,
+    budget,
+    by_default,
+    precision,
+    true_median,
+)
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.stats import intervals, quantiles, ranking, stopping
 from mac_whisper_speedtest.stats.ranking import Verdict
@@ -62,6 +73,8 @@ class Row:
         found: the slower cell is called SLOWER at a margin of 2 %.
         reps: how many runs were simulated.
         rounds: mean rounds of a cell.
+        most: the same in the run with the most.
+        could: the difference that the run says it could have found, the usual one of its cells.
         reached: the rule ended before its maximum.
     """
 
@@ -75,6 +88,8 @@ class Row:
     verdict: float | None = None
     found: float | None = None
     rounds: float | None = None
+    most: float | None = None
+    could: float | None = None
     reached: float | None = None
 
 
@@ -91,17 +106,19 @@ class Shares:
 
     def row(self, rule: str, world: World, cells: int) -> Row:
         means = {name: statistics.fmean(values) for name, values in self.sums.items()}
-        return Row(rule, world.name, cells, len(self.sums["rounds"]), **means)
+        rounds = self.sums["rounds"]
+        return Row(rule, world.name, cells, len(rounds), most=max(rounds), **means)
 
 
 def judged(run: Machine, level: float, truth: float | None) -> dict[str, float | None]:
     """How the rules of ``scoring`` fare on one run of cells whose speeds are known."""
     strict = ranking.rank(run.rtf, margin=0.0, level=level)
+    loose = ranking.rank(run.rtf, margin=ranking.MARGIN, level=level)
+    could = [stopping.detectable(loose, name) for name in run.names]
     ratios = [pair.ratio for pair in strict.pairs]
     true = [run.speeds[pair.a] / run.speeds[pair.b] for pair in strict.pairs]
     cells = {name: intervals.of_median(list(each.values())) for name, each in run.rtf.items()}
-    told = [ranking.verdict_of(each, ranking.MARGIN) for each in ratios]
-    equal = all(math.isclose(each, 1) for each in true)
+    equal, fair = all(math.isclose(each, 1) for each in true), run.world.fair
     hits = [
         each.low <= run.speeds[name] * truth <= each.high
         for name, each in cells.items()
@@ -109,20 +126,21 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
     ]
     slowest = max(run.names, key=lambda name: run.speeds[name])
     found = [
-        ranking.verdict_of(pair.ratio, ranking.MARGIN) is Verdict.SLOWER
-        for pair in ranking.against(strict.pairs, slowest).values()
-        for pair in [pair.swapped()]
+        pair.verdict is Verdict.FASTER for pair in ranking.against(loose.pairs, slowest).values()
     ]
     return {
         "median": statistics.fmean(hits) if hits else None,
         "ratios": all(
             each is not None and each.low <= value <= each.high
             for each, value in zip(ratios, true, strict=True)
-        ),
-        "apart": any(pair.verdict in JUDGED for pair in strict.pairs) if equal else None,
-        "verdict": any(each in JUDGED for each in told) if equal else None,
+        )
+        if fair
+        else None,
+        "apart": any(pair.verdict in JUDGED for pair in strict.pairs) if equal and fair else None,
+        "verdict": any(pair.verdict in JUDGED for pair in loose.pairs) if equal else None,
         "found": None if equal else statistics.fmean(found),
         "rounds": statistics.fmean(len(each) for each in run.rtf.values()),
+        "could": None if None in could else statistics.median_high(filter(None, could)),
     }
 
 
@@ -157,7 +175,24 @@ def welch(run: Machine, margin: float) -> list[Verdict]:
     return found
 
 
+def one_spread(run: Machine, margin: float) -> list[Verdict]:
+    """What Student's t says of each pair, with one spread for all pairs and its many degrees."""
+    pairs = [(a, b) for index, a in enumerate(run.names) for b in run.names[:index]]
+    logs = [intervals.log_ratios(run.rtf[a], run.rtf[b]) for a, b in pairs]
+    rounds = len(logs[0])
+    spread = math.sqrt(statistics.fmean(intervals.deviation(each) ** 2 for each in logs))
+    reach = quantiles.student_t((len(run.names) - 1) * (rounds - 1), 1 - 0.025 / len(pairs))
+    half, found = reach * spread / math.sqrt(rounds), []
+    for each in logs:
+        middle = statistics.fmean(each)
+        ends = (math.exp(middle), math.exp(middle - half), math.exp(middle + half))
+        found.append(ranking.verdict_of(intervals.Interval(*ends, 0.95, rounds), margin))
+    return found
+
+
 NAIVE = {"mean of three": mean_of_three, "Welch, pooled": welch}
+ONE_SPREAD = {"6 rounds, one spread for all": one_spread}
+Judge = Callable[[Machine, float], list[Verdict]]
 
 
 def speeds(cells: int, slower: float) -> list[float]:
@@ -184,12 +219,22 @@ def simulate(
     return shares.row(rule, world, cells)
 
 
-def naive(world: World, rounds: int, reps: int, rnd: random.Random, slower: float) -> list[Row]:
-    shares = {name: Shares() for name in NAIVE}
+def otherwise(
+    world: World,
+    rounds: int,
+    reps: int,
+    rnd: random.Random,
+    *,
+    slower: float,
+    judges: Mapping[str, Judge],
+    cells: int = 2,
+) -> list[Row]:
+    """Runs of so many rounds, judged by rules that this program does not have."""
+    shares = {name: Shares() for name in judges}
     for _ in range(reps):
-        run = Machine(world, speeds(2, slower), rnd)
+        run = Machine(world, speeds(cells, slower), rnd)
         run.measure(rounds)
-        for name, judge in NAIVE.items():
+        for name, judge in judges.items():
             said = judge(run, ranking.MARGIN)
             used = 1 if judge is mean_of_three else rounds
             if slower == 1:
@@ -198,8 +243,9 @@ def naive(world: World, rounds: int, reps: int, rnd: random.Random, slower: floa
                     apart=apart, verdict=any(each in JUDGED for each in said), rounds=used
                 )
             else:
-                shares[name].add(found=said[0] is Verdict.SLOWER, rounds=used)
-    return [each.row(name, world, 2) for name, each in shares.items()]
+                of_last = [each is Verdict.SLOWER for each in said[1 - cells :]]
+                shares[name].add(found=statistics.fmean(of_last), rounds=used)
+    return [each.row(name, world, cells) for name, each in shares.items()]
 
 
 def floor_passed(world: World, rounds: int, reps: int, rnd: random.Random) -> Row:
@@ -228,6 +274,10 @@ def fixed(rounds: int) -> Measure:
     return measure
 
 
+def default(margin: float = ranking.MARGIN) -> Measure:
+    return lambda run: (by_default(run, margin), None)
+
+
 def by_precision(wanted: float) -> Measure:
     return lambda run: (intervals.LEVEL, precision(run, wanted))
 
@@ -244,6 +294,8 @@ def equal_cells(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
             yield simulate(
                 f"{rounds} rounds", world, cells, reps, rnd, measure=measure, truth=truth
             )
+        yield simulate("default", world, cells, reps, rnd, measure=default(), truth=truth)
+        yield simulate("default, margin 0%", world, cells, reps, rnd, measure=default(0.0))
         for rule, measure in (
             *((f"--ci-width {wanted:.0%}", by_precision(wanted)) for wanted in PRECISIONS),
             ("--budget, margin 2%", by_budget(ranking.MARGIN)),
@@ -252,7 +304,7 @@ def equal_cells(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
         ):
             runs = reps if cells == 2 else reps // DEARER
             yield simulate(rule, world, cells, runs, rnd, measure=measure, truth=truth)
-    yield from naive(world, 6, reps, rnd, 1.0)
+    yield from otherwise(world, 6, reps, rnd, slower=1.0, judges=NAIVE)
     yield floor_passed(world, 12, reps, rnd)
 
 
@@ -261,16 +313,31 @@ def one_slower(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
         for rule, measure, dearer in (
             ("6 rounds", fixed(6), 1),
             ("24 rounds", fixed(24), 1),
+            ("default", default(), 1),
             ("--ci-width 2%", by_precision(0.02), DEARER),
             ("--budget, margin 2%", by_budget(ranking.MARGIN), DEARER),
         ):
             yield simulate(
                 rule, world, cells, reps // dearer, rnd, measure=measure, slower=SLOWER_BY
             )
-    yield from naive(world, 6, reps, rnd, SLOWER_BY)
+        pilot = simulate("", world, cells, reps // DEARER, rnd, measure=default())
+        slower = 1 + (pilot.could or 0.0)
+        rule = f"default, {slower:.3f} times"
+        yield simulate(rule, world, cells, reps // DEARER, rnd, measure=default(), slower=slower)
+    yield from otherwise(world, 6, reps, rnd, slower=SLOWER_BY, judges=NAIVE)
 
 
-COLUMNS = ("median", "ratios", "apart", "verdict", "found", "rounds", "reached")
+def spreads(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
+    for slower in (1.0, SLOWER_BY):
+        yield from otherwise(world, 6, reps, rnd, slower=slower, judges=ONE_SPREAD, cells=6)
+
+
+TABLES = {"equal": equal_cells, "slower": one_slower, "one spread": spreads}
+
+
+COLUMNS = (
+    "median", "ratios", "apart", "verdict", "found", "rounds", "most", "could", "reached"
+)  # fmt: skip
 
 
 def line(row: Row) -> str:
@@ -278,7 +345,7 @@ def line(row: Row) -> str:
         value = getattr(row, name)
         if value is None:
             return ""
-        return f"{value:.1f}" if name == "rounds" else f"{value:.3f}"
+        return f"{value:.1f}" if name in {"rounds", "most"} else f"{value:.3f}"
 
     return f"{row.world:15}{row.rule:31}{row.cells:5}" + "".join(
         f"{words(name):>9}" for name in COLUMNS
@@ -289,8 +356,7 @@ def simulated(unit: tuple[str, World, argparse.Namespace]) -> list[Row]:
     """One world's rows of one table; its own seed makes them the same in any order."""
     table, world, arguments = unit
     rnd = random.Random(f"{arguments.seed} {table} {world.name}")
-    rows = equal_cells if table == "equal" else one_slower
-    return list(rows(world, arguments.reps, rnd))
+    return list(TABLES[table](world, arguments.reps, rnd))
 
 
 def kept(arguments: argparse.Namespace) -> dict[str, list[Row]]:
@@ -298,10 +364,9 @@ def kept(arguments: argparse.Namespace) -> dict[str, list[Row]]:
     if arguments.resume and arguments.json and arguments.json.exists():
         before = json.loads(arguments.json.read_text(encoding="utf-8"))
         if (before["reps"], before["seed"]) == (arguments.reps, arguments.seed):
-            return {
-                table: [Row(**row) for row in rows] for table, rows in before["results"].items()
-            }
-    return {"equal": [], "slower": []}
+            rows = before["results"]
+            return {table: [Row(**row) for row in rows.get(table, [])] for table in TABLES}
+    return {table: [] for table in TABLES}
 
 
 def main() -> int:
@@ -320,7 +385,7 @@ def main() -> int:
         if world.name not in {row.world for row in rows}
     ]
     heading = f"{'world':15}{'rule':31}{'cells':>5}" + "".join(f"{each:>9}" for each in COLUMNS)
-    print(f"{heading}   (table 1: equal cells; 2: one takes {SLOWER_BY} times as long)")
+    print(f"{heading}   (table 1: equal cells; 2: one takes {SLOWER_BY} times as long; 3: both)")
     with concurrent.futures.ProcessPoolExecutor() as pool:
         for (table, _, _), rows in zip(units, pool.map(simulated, units), strict=True):
             tables[table] += rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.observer import Observer
-from mac_whisper_speedtest.option import Share
+from mac_whisper_speedtest.option import OneOf, Share
 from mac_whisper_speedtest.report import comparison_markdown
 from mac_whisper_speedtest.report.html import notebook
 from mac_whisper_speedtest.results import schema as s
@@ -184,7 +185,27 @@ def run(
     return Results(sources.of_directory(found))
 
 
-run.__signature__ = request.signature(run)  # type: ignore[attr-defined]
+def _signature() -> inspect.Signature:
+    """The signature of `run`, with every option as a keyword."""
+    own = inspect.signature(run)
+    kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_keyword_default(name))
+        for name in request.OPTIONS
+        if name not in own.parameters
+    ]
+    return own.replace(parameters=kept + more)
+
+
+def _keyword_default(name: str) -> Any:
+    """The value of a keyword that leaves it at its default."""
+    option, default = request.OPTIONS[name], request.default_of(name)
+    if option.otherwise:
+        return None
+    return option.kind.text(default) if isinstance(option.kind, OneOf) else default
+
+
+run.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)

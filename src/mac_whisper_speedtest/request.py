@@ -10,10 +10,10 @@ To add an option, add one field: to `RecordedRequest` if a run shall write it do
 `Request`. Imports the standard library alone, because ``--help`` imports it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, SettingValue
 from mac_whisper_speedtest.declared import Column, Doc, FieldPolicy, declarations
@@ -35,15 +35,17 @@ from mac_whisper_speedtest.option import (
     WholeNumber,
 )
 
-if TYPE_CHECKING:
-    import inspect
-
 DEFAULT_ROUNDS = 6
 """The fewest from which the median has a 95 % interval without assuming anything about the noise:
 its ends are the smallest and the largest of six, which miss it with probability 2 / 2**6."""
 
 DEFAULT_MAX_ROUNDS = 60
 """Where ``--ci-width`` and ``--budget`` give up."""
+
+OPEN_PAIRS_TIME = 0.5
+"""Without any of these options, time for undecided pairs, as a share of that of the first rounds
+(``DEFAULT_ROUNDS``); and the most rounds of a cell then:"""
+OPEN_PAIRS_ROUNDS = 15
 
 MAX_DOWNLOAD_BYTES = 2_000_000_000
 """Largest recording that is fetched from an address, unless asked otherwise: a day of mp3."""
@@ -120,11 +122,16 @@ class RecordedRequest:
         FieldPolicy.KEPT,
     ] = ()
     rounds: Annotated[
-        int,
-        Option("--rounds", Group.AMOUNT, WholeNumber(least=1)),
-        Doc("fresh processes per cell; with --budget or --ci-width the fewest"),
+        int | None,
+        Option("--rounds", Group.AMOUNT, WholeNumber(least=1), otherwise="6, or more by pairs"),
+        Doc(
+            "fresh processes per cell; with --budget or --ci-width the fewest",
+            null=f"not given: {DEFAULT_ROUNDS}, and up to {OPEN_PAIRS_ROUNDS} of cells in "
+            f"undecided pairs, which takes {OPEN_PAIRS_TIME:.0%} more time at most; with --budget "
+            f"or --ci-width {DEFAULT_ROUNDS} at least",
+        ),
         FieldPolicy.KEPT,
-    ] = DEFAULT_ROUNDS
+    ] = None
     passes: Annotated[
         int,
         Option("--passes", Group.AMOUNT, WholeNumber(least=1), otherwise="2, of a set 1"),
@@ -365,20 +372,32 @@ class Request(RecordedRequest):
         return self.mic or self.mic_seconds is not None
 
     @property
+    def limited_otherwise(self) -> bool:
+        """Whether ``--budget`` or ``--ci-width`` limits the run, and not the time of its cells."""
+        return self.budget_s is not None or self.ci_width is not None
+
+    @property
     def adaptive(self) -> bool:
         """Whether a rule decides during the run how many rounds there are."""
-        return self.budget_s is not None or self.ci_width is not None
+        return self.limited_otherwise or self.rounds is None
 
     @property
     def planned_rounds(self) -> int:
         """The most rounds there will be, retaken ones left out."""
-        return max(self.rounds, self.max_rounds) if self.adaptive else self.rounds
+        if self.limited_otherwise:
+            return max(first_rounds(self), self.max_rounds)
+        return self.rounds or OPEN_PAIRS_ROUNDS
 
     @property
     def decode_contract(self) -> DecodeContract:
         """The contract that backends are held to."""
         values: dict[str, Any] = self.contract
         return DecodeContract(**values)
+
+
+def first_rounds(request: RecordedRequest) -> int:
+    """The rounds of every cell that a request asks for, whatever they show."""
+    return request.rounds or DEFAULT_ROUNDS
 
 
 OPTIONS: Mapping[str, Option] = declarations(Request, Option)
@@ -392,28 +411,6 @@ def default_of(name: str) -> Any:
     if declared.default_factory is not MISSING:
         return declared.default_factory()
     return None if declared.default is MISSING else declared.default
-
-
-def signature(function: Callable[..., Any]) -> "inspect.Signature":
-    """The signature of a function that takes a request's fields as keywords, with all of them."""
-    import inspect  # not for --help
-
-    own = inspect.signature(function)
-    kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
-    more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_keyword_default(name))
-        for name in OPTIONS
-        if name not in own.parameters
-    ]
-    return own.replace(parameters=kept + more)
-
-
-def _keyword_default(name: str) -> Any:
-    """The value of a keyword that leaves it at its default."""
-    option, default = OPTIONS[name], default_of(name)
-    if option.otherwise:
-        return None
-    return option.kind.text(default) if isinstance(option.kind, OneOf) else default
 
 
 def help_of(name: str) -> str:

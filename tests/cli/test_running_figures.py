@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +30,10 @@ class Clock:
 
 
 def followed(
-    *cells: FakeCell, rounds: int, limit_s: float = 600.0, upto: int = 0
+    *cells: FakeCell, rounds: int, limit_s: float = 600.0, upto: int = 0, **options: Any
 ) -> RunningFigures:
     """A run's journal up to the end of so many rounds; a worker takes 10 s."""
-    made = run_of(*cells, rounds=rounds)
+    made = run_of(*cells, rounds=rounds, **options)
     clock = Clock()
     figures = RunningFigures(made.run.manifest, limit_s, clock=clock)
     for event in made.events:
@@ -64,7 +65,7 @@ def test_earlier_runs_on_such_a_machine_say_how_long_it_will_take(
     earlier.write(directory.runs_dir() / "000001")
     seconds = duration_by_history(planned)
     assert seconds is not None
-    calls = (planned.request.passes + 1) * planned.request.rounds
+    calls = (planned.request.passes + 1) * len(planned.schedule)
     begun_s = [
         sum(load.import_s or 0.0 for load in cell.loads[:1])
         + sum(load.load_s for load in cell.loads[:1])
@@ -96,6 +97,25 @@ def test_the_time_left_follows_from_the_rounds_so_far_and_ends_with_the_limit() 
     assert followed(*cells, rounds=6, upto=2).left() == "about 80 s left"
     assert followed(*cells, rounds=6, upto=2, limit_s=70.0).left() == "about 30 s left"
     assert followed(*cells, rounds=2).left() == ""
+
+
+def test_by_default_it_says_how_much_longer_open_pairs_may_take() -> None:
+    cells = (FakeCell("a"), FakeCell("b"))
+    made = run_of(*cells, rounds=8, request={"rounds": None})
+    assert RunningFigures(made.run.manifest, 240.0).outlook() == (
+        "measuring 2 cells in 6 to 15 rounds on 10.0 s of speech; at most 4 min"
+    )
+    figures = followed(*cells, rounds=8, upto=2, request={"rounds": None})
+    assert figures.left() == "about 80 s left, at most 2 min"
+    assert followed(FakeCell("a"), rounds=8, upto=2, request={"rounds": None}).left() == (
+        "about 40 s left"
+    )
+    figures = followed(*cells, rounds=8, upto=6, request={"rounds": None})
+    names = [each.id for each in made.run.manifest.cells]
+    figures.add(s.Decided(after=6, until=15, look=0, level=0.975, cells=names, reason=""))
+    assert figures.left() == "about 60 s left"
+    figures.add(s.Decided(after=6, until=6, look=0, level=0.975, cells=[], reason=""))
+    assert figures.left() == ""
 
 
 def test_a_cell_that_failed_costs_no_time_and_says_how_it_ended() -> None:

@@ -72,7 +72,7 @@ def test_no_column_is_there_twice_and_each_says_what_it_means(table: Table) -> N
 @pytest.mark.parametrize("table", [CELLS, SAMPLES, UTTERANCES], ids=lambda table: table.name)
 def test_a_unit_is_in_the_name_of_its_column(table: Table) -> None:
     endings = {"s": ("_s", "seconds"), "byte": ("_bytes",), "J/h": ("joules_per_audio_hour",)}
-    rates = {"wer", "cer", "rate", "accuracy_rate", "noise_floor"}
+    rates = {"wer", "cer", "rate", "accuracy_rate", "noise_floor", "detectable"}
     bounds = ("accuracy_delta", "accuracy_rate_")
     for column in table.columns:
         if column.unit in endings:

@@ -260,7 +260,7 @@ def manifest_of(
     }
     weights = {each.id: _weights(each.model) for each in planned if each.id not in unavailable}
     ready = prepare.Prepared(asked, speech, planned, weights, unavailable)
-    order = plan.schedule([each.id for each in planned], asked.rounds, asked.seed)
+    order = plan.schedule([each.id for each in planned], asked.planned_rounds, asked.seed)
     return msgspec.structs.replace(
         prepare.manifest(ready, run=number, schedule=order),
         started_at=STARTED_AT,

@@ -13,7 +13,12 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.request import DEFAULT_MAX_ROUNDS, DEFAULT_ROUNDS
+from mac_whisper_speedtest.request import (
+    DEFAULT_MAX_ROUNDS,
+    DEFAULT_ROUNDS,
+    OPEN_PAIRS_ROUNDS,
+    OPEN_PAIRS_TIME,
+)
 from mac_whisper_speedtest.stats import intervals, ranking, stopping
 
 BUDGET_ROUNDS = 30
@@ -39,6 +44,7 @@ class World:
         slow_by: how much that is.
         correlation: of a process with the same cell's process of the round before; above 0, rounds
             are not independent, and nothing is promised.
+        first: how the first cell is disturbed, if not as the others are.
     """
 
     name: str
@@ -52,6 +58,12 @@ class World:
     slow: float = 0.0
     slow_by: float = 0.0
     correlation: float = 0.0
+    first: World | None = None
+
+    @property
+    def fair(self) -> bool:
+        """Whether cells of one speed are equal: one that is slow at times is not."""
+        return self.first is None or self.first.slow == self.slow
 
 
 WORLDS = (
@@ -62,8 +74,13 @@ WORLDS = (
     World("bimodal", between=0.01, slow=0.3, slow_by=0.10),
     World("drift", drift=0.15, late=True),
     World("autocorrelated", correlation=0.6),
-)
-INDEPENDENT = tuple(each for each in WORLDS if not (each.drift or each.correlation))
+    World(
+        "one noisy", between=0.005, within=0.01, common=0.005,
+        first=World("noisy cell", between=0.015, within=0.03),
+    ),
+    World("one bimodal", first=World("bimodal cell", slow=0.3, slow_by=0.10)),
+)  # fmt: skip
+INDEPENDENT = tuple(each for each in WORLDS if not (each.drift or each.correlation or each.first))
 
 
 class Machine:
@@ -92,6 +109,8 @@ class Machine:
 
     def _process(self, name: str, offset: float) -> None:
         world, rnd = self.world, self._rnd
+        if world.first is not None and name == self.names[0]:
+            world = world.first
         kept = world.correlation
         own = kept * self._before[name] + math.sqrt(1 - kept**2) * rnd.gauss(0, world.between)
         self._before[name] = own
@@ -133,17 +152,35 @@ def budget(
 ) -> float:
     """Measure by the rule of ``--budget``; the level at which the run is to be judged."""
     looks = stopping.looks(DEFAULT_ROUNDS, DEFAULT_MAX_ROUNDS, growth=stopping.BUDGET_GROWTH)
-    left, done = rounds * len(run.names), 0
-    cells: Sequence[str] = run.names
+    return _open_pairs(run, margin, looks, rounds * len(run.names), spend=spend, hope=True)
+
+
+def by_default(run: Machine, margin: float = ranking.MARGIN) -> float:
+    """Measure as a run without ``--rounds`` does; the level at which it is to be judged."""
+    looks = (DEFAULT_ROUNDS, OPEN_PAIRS_ROUNDS)
+    left = int(DEFAULT_ROUNDS * len(run.names) * (1 + OPEN_PAIRS_TIME))
+    return _open_pairs(run, margin, looks, left, spend=True, hope=False)
+
+
+def _open_pairs(
+    run: Machine, margin: float, looks: Sequence[int], left: int, *, spend: bool, hope: bool
+) -> float:
+    """Spend ``left`` rounds of a cell; ``hope``: also where they will probably not suffice."""
+    done, cells = 0, run.names
     for number, look in enumerate(looks):
         more = min(look - done, left // len(cells))
         run.measure(more, cells)
         left -= more * len(cells)
         done = look
         level = stopping.level_at(number, looks) if spend else intervals.LEVEL
-        ranked = ranking.rank(run.rtf, margin=margin, level=level)
-        round_s = dict.fromkeys(run.names, 1.0)
-        cells = sorted(stopping.undecided_cells(ranked, round_s=round_s, left_s=left))
+        cells = sorted(
+            stopping.undecided_cells(
+                ranking.rank(run.rtf, margin=margin, level=level),
+                round_s=dict.fromkeys(run.names, 1.0),
+                left_s=left,
+                left_rounds=None if hope else looks[-1] - look,
+            )
+        )
         if not cells or left < len(cells):
             break
     return level

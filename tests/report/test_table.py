@@ -118,6 +118,21 @@ def test_few_rounds_give_an_order_by_speed_and_no_ranks(rounds: int) -> None:
     assert "Ranks need at least 3 rounds, confidence intervals 6; see --rounds." in text
 
 
+def test_a_note_says_which_difference_the_run_could_have_found() -> None:
+    said = r"This run could have found a difference of \d+\.\d% between any two \(power 0\.9\)\."
+    run = run_of(FakeCell("a"), FakeCell("b"), FakeCell("c"), rounds=6).run
+    assert re.search(said, printed(run))
+    few = run_of(FakeCell("a"), FakeCell("b"), rounds=2).run
+    assert "could have found" not in printed(few)
+    noisy = (FakeCell("d", spread=0.3, rtf=0.2),)
+    quiet = tuple(FakeCell(name, spread=0.01, rtf=0.2) for name in "abc")
+    run = run_of(*quiet, *noisy, rounds=8).run
+    assert re.search(
+        r"could have found a difference of \d\.\d% between most cells, of \d+% between any",
+        printed(run),
+    )
+
+
 def test_the_answer_names_a_tie() -> None:
     run = run_of(FakeCell("a"), FakeCell("b")).run
     assert re.search(

@@ -162,6 +162,27 @@ def test_what_the_stopping_rule_decided_stands(prepared: Callable[..., Prepared]
         assert finished(done[1]) == finished(whole[1])
 
 
+def test_the_first_decision_by_default_stands_too(prepared: Callable[..., Prepared]) -> None:
+    ready = prepared(rounds=None)
+    speeds = {"a": noisy(1, 1.0, 0.015), "b": noisy(2, 1.04, 0.015), "c": noisy(3, 10.0, 0.015)}
+
+    def seconds(name: str, number: int) -> float:
+        return speeds[name](number, 0)
+
+    whole = measure(ready, Dutiful(seconds))
+    assert whole is not None
+    events = whole[0].journal().events
+    first = next(at for at, event in enumerate(events, start=1) if isinstance(event, s.Decided))
+    for point in (5, first - 1, first, first + 3):
+        assert measure(ready, Dutiful(seconds), dies_after=point) is None
+        done = measure(ready, Dutiful(seconds), resume=latest())
+        assert done is not None
+        assert done[1].decisions[0] == whole[1].decisions[0], f"killed after event {point}"
+        assert done[1].decisions[-1].cells == []
+        counts = Counter(cell.id for cell in done[1].cells for _ in range(summary(cell).rounds_ok))
+        assert counts[ready.cells[2].id] == 6 < counts[ready.cells[0].id] <= 15
+
+
 def test_the_time_that_a_cell_took_before_is_no_longer_there_for_it(
     prepared: Callable[..., Prepared],
 ) -> None:

@@ -7,12 +7,22 @@ simulated here; the benchmark simulates more, and its table is the evidence.
 from __future__ import annotations
 
 import random
+import statistics
 
 import pytest
 
-from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
+from fakes.worlds import (
+    INDEPENDENT,
+    WORLDS,
+    Machine,
+    World,
+    budget,
+    by_default,
+    precision,
+    true_median,
+)
 from mac_whisper_speedtest.request import DEFAULT_MAX_ROUNDS
-from mac_whisper_speedtest.stats import intervals, ranking
+from mac_whisper_speedtest.stats import intervals, ranking, stopping
 from mac_whisper_speedtest.stats.ranking import Verdict
 
 BY_NAME = {world.name: world for world in WORLDS}
@@ -90,6 +100,50 @@ def test_precision_stops_as_soon_as_it_is_reached() -> None:
     assert len(quiet.rtf["cell 0"]) < 30
     assert not precision(noisy, 0.02)
     assert len(noisy.rtf["cell 0"]) == DEFAULT_MAX_ROUNDS
+
+
+@pytest.mark.parametrize("name", [world.name for world in WORLDS if not world.correlation])
+@pytest.mark.parametrize("cells", [2, 6])
+def test_by_default_equal_cells_are_rarely_separated(name: str, cells: int) -> None:
+    wrong = 0
+    for run in runs(BY_NAME[name], [1.0] * cells, 100):
+        wrong += told_apart(run, by_default(run))
+    assert wrong <= 5
+    if BY_NAME[name].fair:
+        wrong = 0
+        for run in runs(BY_NAME[name], [1.0] * cells, 100):
+            wrong += told_apart(run, by_default(run, 0.0), 0.0)
+        assert wrong <= 7
+
+
+def test_by_default_five_per_cent_are_found_among_six_on_a_quiet_machine() -> None:
+    """In six rounds of all it is two in three."""
+    share = []
+    for run in runs(BY_NAME["quiet"], [1.0] * 5 + [1.05], 100):
+        level = by_default(run)
+        assert sum(map(len, run.rtf.values())) <= 1.5 * 6 * 6
+        share.append(found(run, level))
+    six = runs(BY_NAME["quiet"], [1.0] * 5 + [1.05], 100, rounds=6)
+    fixed = [found(run, 0.95) for run in six]
+    assert statistics.fmean(share) >= 0.9 > 0.75 > statistics.fmean(fixed)
+
+
+@pytest.mark.parametrize("name", ["quiet", "two levels"])
+def test_the_difference_that_a_run_says_it_could_have_found_is_found(name: str) -> None:
+    said = []
+    for run in runs(BY_NAME[name], [1.0] * 3, 40):
+        ranked = ranking.rank(run.rtf, margin=ranking.MARGIN, level=by_default(run))
+        said += [stopping.detectable(ranked, each) for each in run.names]
+    speed = 1 + statistics.fmean(filter(None, said))
+    share = [found(run, by_default(run)) for run in runs(BY_NAME[name], [1.0, 1.0, speed], 60)]
+    assert statistics.fmean(share) >= 0.85
+
+
+def found(run: Machine, level: float) -> float:
+    """In how many pairs the last cell is called slower."""
+    pairs = ranking.rank(run.rtf, margin=ranking.MARGIN, level=level).pairs
+    last = run.names[-1]
+    return statistics.fmean(each.verdict is Verdict.FASTER for each in pairs if each.b == last)
 
 
 @pytest.mark.parametrize("margin", [0.0, ranking.MARGIN])

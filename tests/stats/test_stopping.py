@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import pytest
@@ -17,6 +18,13 @@ def ranked(speeds: dict[str, float], noise: float, rounds: int = 12) -> Ranking:
         for name, speed in speeds.items()
     }
     return ranking.rank(cells, margin=0.02)
+
+
+def undecided(*found: Ranking, left_rounds: int | None = None) -> frozenset[str]:
+    """With time for everything."""
+    return stopping.undecided_cells(
+        *found, round_s=dict.fromkeys("abcde", 1.0), left_s=math.inf, left_rounds=left_rounds
+    )
 
 
 def interval(low: float, high: float) -> Interval:
@@ -72,9 +80,9 @@ def test_precision_is_not_reached_while_an_interval_is_unknown() -> None:
 
 def test_cells_whose_pairs_are_decided_are_not_visited() -> None:
     found = ranked({"a": 1.0, "b": 1.01, "c": 3.0}, noise=0.05)
-    assert stopping.undecided_cells(found) == {"a", "b"}
-    assert stopping.undecided_cells(ranked({"a": 1.0, "b": 3.0}, noise=0.01)) == frozenset()
-    assert stopping.undecided_cells(ranked({"a": 1.0}, noise=0.01)) == frozenset()
+    assert undecided(found) == {"a", "b"}
+    assert undecided(ranked({"a": 1.0, "b": 3.0}, noise=0.01)) == frozenset()
+    assert undecided(ranked({"a": 1.0}, noise=0.01)) == frozenset()
 
 
 def open_pairs(**lows: float) -> Ranking:
@@ -90,7 +98,7 @@ def test_a_short_budget_goes_to_the_pair_that_takes_least() -> None:
     """d and e are nearly decided; a and b are exactly at the edge of the margin."""
     found = open_pairs(ab=0.925, de=1.015)
     seconds = dict.fromkeys("abde", 1.0)
-    assert stopping.undecided_cells(found) == set("abde")
+    assert undecided(found) == set("abde")
     assert stopping.undecided_cells(found, round_s=seconds, left_s=40.0) == {"d", "e"}
     assert stopping.undecided_cells(found, round_s=seconds, left_s=1e9) == set("abde")
 
@@ -98,6 +106,25 @@ def test_a_short_budget_goes_to_the_pair_that_takes_least() -> None:
 def test_the_cheapest_pair_is_visited_however_little_is_left() -> None:
     seconds = dict.fromkeys("ab", 1.0)
     assert stopping.undecided_cells(open_pairs(ab=0.925), round_s=seconds, left_s=0.0) == {"a", "b"}
+
+
+def test_a_pair_that_needs_more_than_is_left_is_given_up_where_that_is_asked_for() -> None:
+    found = open_pairs(ab=0.925, de=1.015)
+    assert undecided(found, left_rounds=10_000) == set("abde")
+    assert undecided(found, left_rounds=10) == {"d", "e"}
+    assert undecided(found, left_rounds=0) == frozenset()
+    seconds = dict.fromkeys("abde", 1.0)
+    for left_s, chosen in ((40.0, {"d", "e"}), (1.0, set())):
+        assert (
+            stopping.undecided_cells(found, round_s=seconds, left_s=left_s, left_rounds=20)
+            == chosen
+        )
+
+
+def test_a_cell_without_time_leaves_its_pairs_open() -> None:
+    found = open_pairs(ab=1.0, bc=1.0)
+    seconds = dict.fromkeys("bc", 1.0)
+    assert stopping.undecided_cells(found, round_s=seconds, left_s=1e9) == {"b", "c"}
 
 
 def test_the_cost_of_a_round_counts() -> None:
@@ -126,10 +153,33 @@ def _both(found: Ranking, left_s: float) -> bool:
 def test_several_groups_share_a_budget() -> None:
     one = ranked({"a": 1.0, "b": 1.03}, noise=0.05)
     two = ranked({"c": 1.0, "d": 4.0}, noise=0.05)
-    assert stopping.undecided_cells(one, two) == {"a", "b"}
-    assert stopping.undecided_cells(two, two) == frozenset()
+    assert undecided(one, two) == {"a", "b"}
+    assert undecided(two, two) == frozenset()
 
 
 def test_cells_without_rounds_are_worth_visiting() -> None:
     found = ranking.rank({"a": {}, "b": {}}, margin=0.02)
     assert stopping.undecided_cells(found, round_s={"a": 1.0, "b": 1.0}, left_s=1.0) == {"a", "b"}
+
+
+def test_a_noisy_cell_does_not_speak_for_the_difference_that_the_others_could_show() -> None:
+    rnd = random.Random(2)
+    noise = {"a": 0.01, "b": 0.01, "c": 0.01, "d": 0.10}
+    rounds = {
+        name: {each: 1 + rnd.uniform(-spread, spread) for each in range(12)}
+        for name, spread in noise.items()
+    }
+    found = ranking.rank(rounds, margin=0.02)
+    could = {name: stopping.detectable(found, name) for name in noise}
+    assert all(each is not None and each > 0.02 for each in could.values())
+    quiet = [could[name] or 0.0 for name in "abc"]
+    assert max(quiet) < 0.05 < (could["d"] or 0.0)
+
+
+def test_a_cell_that_is_told_apart_has_the_difference_of_all_its_pairs() -> None:
+    found = ranked({"a": 1.0, "b": 1.001, "c": 3.0}, noise=0.01)
+    assert {pair.verdict for pair in found.pairs if "c" in (pair.a, pair.b)} == {Verdict.FASTER}
+    assert 0.02 < (stopping.detectable(found, "c") or 0.0) < 0.1
+    assert stopping.detectable(ranked({"a": 1.0}, noise=0.01), "a") is None
+    few = ranking.rank({name: {0: 1.0, 1: 1.1} for name in "ab"}, margin=0.02)
+    assert stopping.detectable(few, "a") is None

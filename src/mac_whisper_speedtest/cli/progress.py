@@ -44,7 +44,7 @@ class Announce(s.Struct, frozen=True, kw_only=True, tag="announce", tag_field="e
 
 
 class Visit(s.Struct, frozen=True, kw_only=True, tag="visit", tag_field="event"):
-    """A cell is about to be visited; ``rounds`` is how many there are at most."""
+    """A cell is about to be visited; ``rounds`` is how many are planned by now."""
 
     round: int
     rounds: int

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.printable import duration_text
+from mac_whisper_speedtest.request import OPEN_PAIRS_ROUNDS, OPEN_PAIRS_TIME, first_rounds
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import counted, interval_text, speed_form
@@ -46,7 +47,7 @@ def duration_by_history(manifest: s.Manifest) -> float | None:
                 round_s += begin_s + calls * audio_s[plan.clip] / (last.rtfx or math.inf)
     except StorageError:
         return None
-    return round_s * request.rounds
+    return round_s * first_rounds(request)
 
 
 @dataclass(slots=True)
@@ -108,6 +109,9 @@ class RunningFigures:
             for clip in manifest.clips
         }
         self._cells = {plan.id: _CellSoFar(lengths[plan.clip]) for plan in manifest.cells}
+        self._first = first_rounds(self._request)
+        self._decided: s.Decided | None = None
+        self._spent_before_s = 0.0
         self._visit_began_s: float | None = None
         for event in past:
             self.add(event)
@@ -118,7 +122,11 @@ class RunningFigures:
         Args:
             expected_s: as far as earlier runs tell, in seconds.
         """
-        rounds = "" if self._adaptive else f" in {counted(self._request.rounds, 'round')}"
+        rounds = f" in {counted(self._first, 'round')}"
+        if self._by_pairs:
+            rounds = f" in {self._first} to {OPEN_PAIRS_ROUNDS} rounds"
+        elif self._limited_otherwise:
+            rounds = ""
         cells = counted(len(self._cells), "cell")
         what = f"measuring {cells}{rounds} on {self._audio_s:.1f} s of speech"
         if math.isinf(self._limit_s):
@@ -149,6 +157,8 @@ class RunningFigures:
             case s.RoundSkipped():
                 of_cell = self._cells[event.cell]
                 of_cell.ending = of_cell.ending or ("" if event.status == "ok" else event.status)
+            case s.Decided():
+                self._decided, self._spent_before_s = event, self._spent_s
             case _:
                 pass
 
@@ -168,17 +178,41 @@ class RunningFigures:
 
     def left(self) -> str:
         """About how long the run still takes; empty before every cell had a round."""
-        active = [each for each in self._cells.values() if not each.ending]
-        if self._adaptive or not active or not all(each.timed for each in active):
+        active = {name: each for name, each in self._cells.items() if not each.ending}
+        if self._limited_otherwise or not active or not all(each.timed for each in active.values()):
             return ""
-        seconds = sum(
-            each.spent_s / each.timed * max(0, self._request.rounds - each.rounds)
-            for each in active
+        round_s = {name: each.spent_s / each.timed for name, each in active.items()}
+        further_s = OPEN_PAIRS_TIME * self._first * sum(round_s.values()) if self._by_pairs else 0.0
+        if self._decided is None:
+            seconds = sum(
+                round_s[name] * max(0, self._first - each.rounds) for name, each in active.items()
+            )
+        else:
+            due_s = sum(
+                round_s[name] * max(0, self._decided.until - each.rounds)
+                for name, each in active.items()
+                if name in self._decided.cells
+            )
+            seconds = min(due_s, further_s - (self._spent_s - self._spent_before_s))
+            further_s = 0.0
+        allowed_s = self._limit_s - self._spent_s
+        about, most = (
+            duration_text(max(0.0, min(each, allowed_s))) for each in (seconds, seconds + further_s)
         )
-        spent_s = sum(each.spent_s for each in self._cells.values())
-        seconds = min(seconds, self._limit_s - spent_s)
-        return f"about {duration_text(seconds)} left" if seconds >= 1 else ""
+        if min(seconds + further_s, allowed_s) < 1:
+            return ""
+        return f"about {about} left" + (f", at most {most}" if most != about else "")
 
     @property
-    def _adaptive(self) -> bool:
+    def _spent_s(self) -> float:
+        return sum(each.spent_s for each in self._cells.values())
+
+    @property
+    def _limited_otherwise(self) -> bool:
         return self._request.ci_width is not None or self._request.budget_s is not None
+
+    @property
+    def _by_pairs(self) -> bool:
+        """Whether more rounds may follow of pairs without a verdict."""
+        several = len(self._cells) > 1
+        return several and self._request.rounds is None and not self._limited_otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 
 from mac_whisper_speedtest.results.cells import (
@@ -18,6 +19,9 @@ from mac_whisper_speedtest.results.cells import (
 )
 from mac_whisper_speedtest.results.schema import CellResult
 from mac_whisper_speedtest.stats import intervals
+
+_MUCH = 1.5
+"""One cell's smallest difference is said beside the usual one if it is so many times as large."""
 
 
 def answers(table: CellTable) -> Iterator[str]:
@@ -60,6 +64,22 @@ def details(table: CellTable) -> Iterator[str]:
         total = len(table.cells) - len(absent)
         words = "; ".join(f"{table.names[cell.id]} ({status_of(cell)})" for cell in failed)
         yield f"{len(failed)} of {counted(total, 'cell')} failed: {words}."
+
+
+def detectable(cells: Sequence[CellResult]) -> Iterator[str]:
+    """Which differences a run could have found; nothing if that is not known."""
+    found = [it.detectable for cell in cells if (it := cell.summary) and it.detectable is not None]
+    if not found:
+        return
+    usual, largest = statistics.median_high(found), max(found)
+    between = f"{_difference(largest)} between any two"
+    if largest > _MUCH * usual:
+        between = f"{_difference(usual)} between most cells, of {between}"
+    yield f"This run could have found a difference of {between} (power 0.9)."
+
+
+def _difference(value: float) -> str:
+    return f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
 
 
 def _ranked_groups(table: CellTable) -> list[list[CellResult]]:

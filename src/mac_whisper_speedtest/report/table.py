@@ -50,7 +50,7 @@ def _notes(run: Run) -> Iterator[str]:
         )
     elif any(cell.samples for cell in run.cells):
         yield f"Peak memory was not measured: {figure.missing}."
-    if run.decisions:
+    if run.decisions and run.decisions[-1].reason:
         yield f"The run ended because {run.decisions[-1].reason}."
     for clip in run.manifest.clips:
         yield from _left_out(clip)
@@ -81,6 +81,7 @@ def _ranking(run: Run) -> Iterator[str]:
         )
     else:
         yield f"Differences below {least} are not ranked; the noise floor is {noise.floor:.1%}."
+    yield from headlines.detectable(run.cells)
     tied = [each for each in ranked if each.rank_last != each.rank]
     without = [each for each in ranked if each.rtfx_bounds is None]
     if tied:

@@ -15,6 +15,7 @@ from mac_whisper_speedtest.backends.contract import (
     SettingValue,
     deviations,
 )
+from mac_whisper_speedtest.request import first_rounds
 from mac_whisper_speedtest.results import schema as s
 
 _SETTINGS = {"name", *SETTING_NAMES}
@@ -246,16 +247,27 @@ def _status(
     timed = [sample for sample in samples if sample.kind == "timed"]
     if timed and all(sample.failed for sample in timed):
         return "failed"
-    planned = sum(
-        plan.id in visit and _was_due(plan.id, number, decisions)
-        for number, visit in enumerate(manifest.schedule)
-    )
+    planned = _due_rounds(plan.id, manifest, decisions)
     there = sum(number < len(manifest.schedule) for number in last_of_round)
     return "skipped" if bad or there < planned else "ok"
 
 
+def rounds_requested(cell: str, manifest: s.Manifest, decisions: Sequence[s.DecisionResult]) -> int:
+    """The rounds of a cell that were requested: by the stopping rule, once it has decided."""
+    if not decisions:
+        return first_rounds(manifest.request)
+    return _due_rounds(cell, manifest, decisions)
+
+
+def _due_rounds(cell: str, manifest: s.Manifest, decisions: Sequence[s.DecisionResult]) -> int:
+    """The planned rounds in which this cell was due, by the stopping rule if there is one."""
+    return sum(
+        cell in visit and _was_due(cell, number, decisions)
+        for number, visit in enumerate(manifest.schedule)
+    )
+
+
 def _was_due(cell: str, number: int, decisions: Sequence[s.DecisionResult]) -> bool:
-    """Whether this cell was due in this round, by the stopping rule if there is one."""
     before = [each for each in decisions if each.after <= number]
     return not before or (cell in before[-1].cells and number < before[-1].until)
 

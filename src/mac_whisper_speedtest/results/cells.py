@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
 from mac_whisper_speedtest.printable import clipped
+from mac_whisper_speedtest.request import first_rounds
 from mac_whisper_speedtest.results.schema import (
     AccuracyResult,
     Bounds,
@@ -323,9 +324,11 @@ def measured_amount(run: Run, *, whole_set: bool) -> str:
         whole_set: whether its speech is many recordings, of which a pass has one sample each.
     """
     request = run.manifest.request
-    rounds = run.decisions[-1].after if run.decisions else request.rounds
+    asked = {cell.summary.rounds_asked for cell in run.cells if cell.summary and cell.samples}
+    low, high = min(asked, default=first_rounds(request)), max(asked, default=0)
+    rounds = counted(low, "round") if high <= low else f"{low} to {high} rounds"
     each = ("pass", "passes") if whole_set else ("sample", "samples")
-    return f"{counted(rounds, 'round')} × {counted(request.passes, *each)}"
+    return f"{rounds} × {counted(request.passes, *each)}"
 
 
 def calls_of_process(run: Run) -> int:

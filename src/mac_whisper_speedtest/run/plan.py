@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.catalog import ModelInfo
+from mac_whisper_speedtest.request import Request
 
 MAX_TIME_S = 120.0
 MAX_TIME_PER_AUDIO = 5.0
@@ -29,17 +30,16 @@ def passes(requested: int, recordings: int) -> int:
     return requested or (2 if recordings == 1 else 1)
 
 
-def time_limit_s(requested: float | None, audio_s: float, *, adaptive: bool) -> float:
+def time_limit_s(request: Request, audio_s: float) -> float:
     """Seconds that one cell may take in total: as requested, else by the audio's duration.
 
-    Args:
-        requested: ``--max-time``.
-        audio_s: seconds of the speech.
-        adaptive: whether a stopping rule ends the run, so that there is no limit by default.
+    There is no limit by default where ``--budget`` or ``--ci-width`` ends the run.
     """
-    if requested is not None:
-        return requested
-    return math.inf if adaptive else max(MAX_TIME_S, MAX_TIME_PER_AUDIO * audio_s)
+    if request.max_time_s is not None:
+        return request.max_time_s
+    if request.limited_otherwise:
+        return math.inf
+    return max(MAX_TIME_S, MAX_TIME_PER_AUDIO * audio_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def schedule(ids: Sequence[str], rounds: int, seed: int) -> list[list[str]]:
 class Budget:
     """The time left for one cell, shared evenly over the rounds that remain.
 
-    ``samples`` counts the cell's timed passes, ``spent_s`` the seconds of its finished rounds; the
-    callers add to both. A resumed run continues with its earlier values.
+    ``samples`` counts the cell's timed passes, ``visits`` its finished rounds and ``spent_s`` their
+    seconds; the callers add to all three. A resumed run continues with its earlier values.
 
     A cell always gets ``MINIMUM_SAMPLES`` timed passes, whatever they cost: a single number has no
     spread.
@@ -112,8 +112,14 @@ class Budget:
     rounds: int
     spent_s: float = 0.0
     samples: int = 0
+    visits: int = 0
 
     MINIMUM_SAMPLES: ClassVar[int] = 2
+
+    @property
+    def round_s(self) -> float:
+        """Mean seconds of a round so far."""
+        return self.spent_s / self.visits if self.visits else 0.0
 
     def round_worthwhile(self) -> bool:
         """Whether to start another round at all."""

@@ -264,9 +264,7 @@ def manifest(
 ) -> s.Manifest:
     """Everything known before the first sample; ``remarks`` are its ``host``."""
     requested = prepared.request
-    limit = plan.time_limit_s(
-        requested.max_time_s, prepared.speech.seconds, adaptive=requested.adaptive
-    )
+    limit = plan.time_limit_s(requested, prepared.speech.seconds)
     settled = replace(
         requested,
         clips=(prepared.speech.name,),

@@ -71,10 +71,9 @@ class ResumeState:
         """The progress of a cell's round."""
         return self.visits.get((cell, number), RoundProgress())
 
-    @property
-    def reached(self) -> int:
-        """The last round that has begun; -1 if none has."""
-        return max((number for _, number in self.visits), default=-1)
+    def begun(self, number: int) -> bool:
+        """Whether a round has begun."""
+        return any(each == number for _, each in self.visits)
 
     @property
     def samples(self) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mac_whisper_speedtest.catalog import Timeouts
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.request import first_rounds
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import plan
 from mac_whisper_speedtest.run.attempts import Attempts, WeightsRepairer
@@ -46,7 +47,6 @@ class Rounds:
         warm_ups: cell id → what its processes have shown of their warm-up.
         failed: ids of cells that are not visited again.
         stopped: why the run was stopped early; empty if it was not.
-        visits: cell id → number of rounds in which it had a worker.
     """
 
     prepared: Prepared
@@ -63,7 +63,6 @@ class Rounds:
     warm_ups: dict[str, WarmUp] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     stopped: str = ""
-    visits: Counter[str] = field(default_factory=Counter)
     cores: int = field(default_factory=describe.default_threads)
     repairer: WeightsRepairer = field(init=False)
     attempts: Attempts = field(init=False)
@@ -71,22 +70,21 @@ class Rounds:
     def __post_init__(self) -> None:
         """Give every cell its time, less what an earlier session used."""
         request = self.prepared.request
-        limit = plan.time_limit_s(
-            request.max_time_s, self.prepared.speech.seconds, adaptive=request.adaptive
-        )
+        limit = plan.time_limit_s(request, self.prepared.speech.seconds)
+        rounds = request.planned_rounds if request.limited_otherwise else first_rounds(request)
         self.budgets = {
             cell.id: Budget(
                 limit,
-                request.planned_rounds,
+                rounds,
                 spent_s=self.past.spent_s.get(cell.id, 0.0),
                 samples=self.past.passes_of(cell.id, len(self.inputs.recordings)),
+                visits=self.past.rounds_of(cell.id),
             )
             for cell in self.prepared.cells
         }
-        for cell in self.prepared.cells:
-            self.warm_ups[cell.id] = WarmUp(self.past.enough_calls.get(cell.id))
-            if rounds := self.past.rounds_of(cell.id):
-                self.visits[cell.id] = rounds
+        self.warm_ups = {
+            cell.id: WarmUp(self.past.enough_calls.get(cell.id)) for cell in self.prepared.cells
+        }
         self.repairer = WeightsRepairer(self.prepared, self.observer.notify)
         self.attempts = Attempts(
             self.execute, self.record, self.observer, self.repairer, request.retries
@@ -103,10 +101,12 @@ class Rounds:
         orders = dict(enumerate(spare, start=len(schedule)))
         unused = deque(sorted(orders.keys() - set(self.past.replaced_by.values())))
         cells = {cell.id: cell for cell in self.prepared.cells}
+        chosen: Collection[str] = ()
         self.watcher.begin()
         while ahead:
             number, visit = ahead.popleft()
-            chosen = set(self.rule.cells(number, self.failed, self._round_s()))
+            if number < len(schedule):  # one that is retaken visits the same cells again
+                chosen = self.rule.cells(number, self.failed, self.budgets)
             if not chosen:
                 break
             due = [
@@ -125,7 +125,7 @@ class Rounds:
             if again is not None:
                 ahead.appendleft((again, orders[again]))
         else:  # the rule also judges the result of all rounds
-            self.rule.cells(len(schedule), self.failed, self._round_s())
+            self.rule.cells(len(schedule), self.failed, self.budgets)
         return self.stopped
 
     def _watched(
@@ -166,23 +166,22 @@ class Rounds:
         measured = [self._visit(cell, number) for cell in cells]
         return any(measured)
 
-    def _round_s(self) -> dict[str, float]:
-        """Mean duration of a round of each cell so far, in seconds."""
-        return {name: self.budgets[name].spent_s / visits for name, visits in self.visits.items()}
-
     def _visit(self, cell: Cell, number: int) -> bool:
         skip = self._reason_to_skip(cell.id, number)
         if skip is not None:
             self.record(skip)
             return False
-        self.observer.visit(number, self.prepared.request.planned_rounds, cell.id)
+        planned = self.budgets[cell.id].rounds
+        if number >= planned:
+            planned = self.prepared.request.planned_rounds
+        self.observer.visit(number, planned, cell.id)
         began, self.repairer.spent_s = time.monotonic(), 0.0
         ending = self.attempts.carry_out(self._task(cell, number))
         for name, file in self.inputs.lost_weights().items():
             self.prepared.unavailable[name] = f"{file} of its weights was changed during the run"
         # Verifying and repairing weights does not count as the cell's time.
         self.budgets[cell.id].spent_s += time.monotonic() - began - self.repairer.spent_s
-        self.visits[cell.id] += 1
+        self.budgets[cell.id].visits += 1
         if ending.status is not Status.OK:
             self.failed.add(cell.id)
             self.stopped = self.stopped or self._reason_to_stop(cell.id)

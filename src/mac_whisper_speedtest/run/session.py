@@ -141,9 +141,7 @@ def _measure(
             schedule = head.schedule
             _drop_seal(resume)
             record(resumed())
-        limit_s = plan.time_limit_s(
-            request.max_time_s, prepared.speech.seconds, adaptive=request.adaptive
-        )
+        limit_s = plan.time_limit_s(request, prepared.speech.seconds)
         limits = (len(prepared.cells) * limit_s, request.budget_s or math.inf)
         observer.began(head, min(limits), events)
         lost: StorageError | None = None
@@ -161,8 +159,8 @@ def _measure(
                     past=there,
                     probes=meters.available() if execute is run_in_worker else (),
                 )
-                # An adaptive rule takes further rounds anyway.
-                repeats = request.retake and not request.adaptive
+                # --budget and --ci-width take further rounds anyway.
+                repeats = request.retake and not request.limited_otherwise
                 stopped = rounds.visit_all(schedule, spare if repeats else ())
             ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
         except KeyboardInterrupt:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mac_whisper_speedtest.request import Request
+from mac_whisper_speedtest.request import OPEN_PAIRS_TIME, Request, first_rounds
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
+from mac_whisper_speedtest.run.plan import Budget
 from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.stats import intervals, stopping
 from mac_whisper_speedtest.stats.intervals import Interval
+from mac_whisper_speedtest.stats.ranking import Verdict
 from mac_whisper_speedtest.summary import ranking
 from mac_whisper_speedtest.summary.ranking import RunComparison
 
@@ -22,14 +24,14 @@ class Rule(Protocol):
     """Decides before every round."""
 
     def cells(
-        self, number: int, failed: Collection[str], round_s: Mapping[str, float]
+        self, number: int, failed: Collection[str], budgets: Mapping[str, Budget]
     ) -> Collection[str]:
         """The ids of the cells that round ``number`` visits; none ends the run.
 
         Args:
             number: the round, from 0, which is also the number of rounds done.
             failed: ids of cells that will not be visited again.
-            round_s: cell → mean duration of its rounds so far, in seconds.
+            budgets: cell → its time, with what its rounds took so far.
         """
 
 
@@ -43,7 +45,7 @@ class Planned:
         self,
         number: int,  # noqa: ARG002 - the protocol's
         failed: Collection[str],  # noqa: ARG002
-        round_s: Mapping[str, float],  # noqa: ARG002
+        budgets: Mapping[str, Budget],  # noqa: ARG002
     ) -> Collection[str]:
         """All cells: a failed one is recorded as skipped."""
         return self.ids
@@ -51,10 +53,13 @@ class Planned:
 
 @dataclass(slots=True)
 class Adaptive:
-    """``--ci-width`` and ``--budget``: looks at the data after fixed numbers of rounds.
+    """Looks at the data after fixed numbers of rounds: always, unless ``--rounds`` alone is given.
+
+    With a target width (``--ci-width``) it sees widths only. Else it has a budget for pairs without
+    a verdict: of ``--budget``, or in proportion to what the first rounds took.
 
     Attributes:
-        request: has a target width or a budget, or both.
+        request: with its target width or its budget.
         events: every event so far.
         record: writes a decision to the journal.
         clock: seconds, monotonic.
@@ -75,9 +80,12 @@ class Adaptive:
     @property
     def looks(self) -> tuple[int, ...]:
         """Numbers of rounds after which the rule looks at the data."""
+        first, last = first_rounds(self.request), self.request.planned_rounds
+        if not self.request.limited_otherwise:
+            return first, last
         by_budget = self.request.ci_width is None
         growth = stopping.BUDGET_GROWTH if by_budget else stopping.WIDTH_GROWTH
-        return stopping.looks(self.request.rounds, self.request.planned_rounds, growth=growth)
+        return stopping.looks(first, last, growth=growth)
 
     @property
     def level(self) -> float:
@@ -87,7 +95,7 @@ class Adaptive:
         return stopping.level_at(self.look, self.looks)
 
     def cells(
-        self, number: int, failed: Collection[str], round_s: Mapping[str, float]
+        self, number: int, failed: Collection[str], budgets: Mapping[str, Budget]
     ) -> Collection[str]:
         """See `Rule`."""
         if self.began_s is None:
@@ -99,33 +107,46 @@ class Adaptive:
             self.look, self.current = decided.look, frozenset(decided.cells)
         elif number in self.looks:
             self.look = self.looks.index(number)
-            self._decide(number, failed, round_s)
+            self._decide(number, failed, budgets)
         self.current -= frozenset(failed)
-        if number <= self.past.reached:  # there was time for this round when it began
+        if self.past.begun(number):  # there was time for this round
             return self.current
-        cost_s = sum(round_s.get(name, 0.0) for name in self.current)
-        if self.current and cost_s > self._left_s():
+        cost_s = sum(budgets[name].round_s for name in self.current)
+        if self.current and cost_s > self._left_s(number, budgets):
             self.current = frozenset()
-            self._write(number, number, f"the {self.request.budget_s:g} s of --budget are used up")
+            self._write(number, number, f"{self._limit()} is used up")
         return self.current
 
-    def _left_s(self) -> float:
-        if self.request.budget_s is None or self.began_s is None:
+    def _left_s(self, number: int, budgets: Mapping[str, Budget]) -> float:
+        if self.request.budget_s is not None and self.began_s is not None:
+            return self.request.budget_s - (self.clock() - self.began_s)
+        first = first_rounds(self.request)
+        if self.request.ci_width is not None or number < first:
             return math.inf
-        return self.request.budget_s - (self.clock() - self.began_s)
+        return sum(
+            each.round_s * (min(each.visits, first) * (1 + OPEN_PAIRS_TIME) - each.visits)
+            for each in budgets.values()
+        )
 
-    def _decide(self, number: int, failed: Collection[str], round_s: Mapping[str, float]) -> None:
+    def _limit(self) -> str:
+        if self.request.budget_s is not None:
+            return f"the {self.request.budget_s:g} s of --budget"
+        return "the time for pairs without a verdict"
+
+    def _decide(self, number: int, failed: Collection[str], budgets: Mapping[str, Budget]) -> None:
         run = assemble(self.manifest, self.events, running=True)
         compared = ranking.compare(run, level=self.level)
+        chosen: Collection[str]
         if self.request.ci_width is not None:
             chosen, reason = self._too_wide(compared, self.request.ci_width)
         else:
-            chosen, reason = self._undecided(compared, round_s)
+            chosen, reason = self._undecided(compared, number, budgets)
         self.current = frozenset(chosen) - frozenset(failed)
         later = [each for each in self.looks if each > number]
         if self.current and not later:
             self.current = frozenset()
-            reason = f"{reason}; {number} rounds are the maximum (--max-rounds)"
+            option = " (--max-rounds)" if self.request.limited_otherwise else ""
+            reason = f"{reason}; {number} rounds are the maximum{option}"
         self._write(number, later[0] if later and self.current else number, reason)
 
     def _too_wide(self, compared: RunComparison, target: float) -> tuple[set[str], str]:
@@ -152,15 +173,24 @@ class Adaptive:
         return chosen, f"the interval of {state.name} is {width} wide, {target:.1%} was requested"
 
     def _undecided(
-        self, compared: RunComparison, round_s: Mapping[str, float]
-    ) -> tuple[set[str], str]:
+        self, compared: RunComparison, number: int, budgets: Mapping[str, Budget]
+    ) -> tuple[Collection[str], str]:
         """Cells of pairs without a verdict, where the time left narrows the ranking most."""
-        rankings = {id(group): group.ranking for group in compared.groups.values()}
-        chosen = set(
-            stopping.undecided_cells(*rankings.values(), round_s=round_s, left_s=self._left_s())
+        rankings = {id(group): group.ranking for group in compared.groups.values()}.values()
+        pairs = [pair for each in rankings for pair in each.pairs]
+        if all(pair.verdict is not Verdict.AMBIGUOUS for pair in pairs):
+            return (), "every pair has a verdict" if pairs else ""
+        extra = self.looks[-1] - number if self.request.budget_s is None else 0
+        chosen = stopping.undecided_cells(
+            *rankings,
+            round_s={
+                name: each.round_s for name, each in budgets.items() if each.round_worthwhile()
+            },
+            left_s=self._left_s(number, budgets),
+            left_rounds=extra or None,
         )
         if not chosen:
-            return chosen, "every pair has a verdict"
+            return (), "no pair without a verdict is likely to get one in the time left"
         return chosen, f"{len(chosen)} cells are in pairs without a verdict"
 
     def _write(self, number: int, until: int, reason: str) -> None:

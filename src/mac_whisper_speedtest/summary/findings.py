@@ -111,7 +111,7 @@ def findings_for_cell(
         ("exit", endings(cell)),
         ("crash", crashes(cell)),
         ("resumed", resumed(cell)),
-        ("samples", samples(cell, timed, run.manifest.request)),
+        ("samples", samples(run, cell, timed)),
         ("unreached", text_findings.unreached(cell, timed)),
         ("outlier", text_findings.outlying(run, timed)),
         ("disturbed", text_findings.disturbed(cell, timed)),
@@ -316,15 +316,11 @@ def resumed(cell: s.CellResult) -> Iterator[str]:
         )
 
 
-def samples(
-    cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
-) -> Iterator[str]:
+def samples(run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """Fewer samples than were asked for."""
-    asked = request.rounds * request.passes * len(cell.clip.recordings)
-    if cell.status == "ok" and len(timed) < asked and request.max_time_s is not None:
-        yield (
-            f"{len(timed)} of {asked} timed samples in the {request.max_time_s:g} s of --max-time"
-        )
+    limit_s, asked = run.manifest.request.max_time_s, cell_samples.asked(run, cell)
+    if cell.status == "ok" and len(timed) < asked and limit_s is not None:
+        yield f"{len(timed)} of {asked} timed samples in the {limit_s:g} s of --max-time"
 
 
 def _processes(cell: s.CellResult) -> dict[tuple[int, int], list[s.SampleResult]]:

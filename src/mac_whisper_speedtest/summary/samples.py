@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.assemble import rounds_requested
 
 
 def timed_samples(cell: s.CellResult) -> list[s.SampleResult]:
@@ -224,3 +225,9 @@ def rtfx_by_round(run: s.Run, cell: s.CellResult) -> dict[int, float]:
     """Audio seconds per processing second of every round that counts."""
     found = round_rtf(cell, run.rounds)
     return {number: 1 / rtf for number, rtf in sorted(found.items()) if rtf > 0}
+
+
+def asked(run: s.Run, cell: s.CellResult) -> int:
+    """The timed samples of a cell that were requested."""
+    passes = run.manifest.request.passes * len(cell.clip.recordings)
+    return rounds_requested(cell.id, run.manifest, run.decisions) * passes

@@ -13,9 +13,10 @@ from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.machine.probe import Reading
 from mac_whisper_speedtest.results import memory
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.assemble import rounds_requested
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.memory import MemoryFigure
-from mac_whisper_speedtest.stats import duration
+from mac_whisper_speedtest.stats import duration, stopping
 from mac_whisper_speedtest.stats.duration import DurationModel, Point
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.summary import accuracy, findings, ranking
@@ -159,7 +160,6 @@ def _summarized(run: s.Run) -> s.Run:
 def _summary(
     run: s.Run, cell: s.CellResult, compared: RunComparison, duration: s.DurationFit | None
 ) -> s.Summary:
-    request = run.manifest.request
     counting = cell_samples.timed_samples(cell)
     left_out = cell_samples.replaced_rounds(cell, run.rounds, counting)
     timed = [sample for sample in counting if sample.round not in left_out]
@@ -185,9 +185,9 @@ def _summary(
         rank_last=rank.last if rank else None,
         group=group.name if group else None,
         timed_samples=len(timed),
-        timed_samples_asked=request.rounds * request.passes * len(cell.clip.recordings),
+        timed_samples_asked=cell_samples.asked(run, cell),
         rounds_ok=len({end.round for end in cell.endings if _measured(end)} - left_out),
-        rounds_asked=request.rounds,
+        rounds_asked=rounds_requested(cell.id, run.manifest, run.decisions),
         retries=sum(1 for end in cell.endings if (end.attempt or 0) > 0),
         median_s=rtf * cell.clip.seconds if rtf is not None else None,
         min_s=min(seconds, default=None),
@@ -197,6 +197,7 @@ def _summary(
         times_best=rtf / best_rtf if rtf is not None and best_rtf else None,
         times_best_bounds=ranking.bounds(against.ratio) if against else None,
         verdict=str(against.verdict) if against else "",
+        detectable=stopping.detectable(group.ranking, cell.id) if group else None,
         import_s=_median(load.import_s for load in started),
         load_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_FRESH),
         load_cold_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_COLD),

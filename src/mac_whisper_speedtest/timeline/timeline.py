@@ -93,7 +93,7 @@ class _Builder:
             run=manifest.run,
             started_at=manifest.started_at,
             contract=str(manifest.request.contract.get("name") or ""),
-            rounds=manifest.request.rounds,
+            rounds=len(manifest.schedule),
         )
         self._run = self.recorder.span(
             self.tracks[0], "run", within=None, between=(0.0, 0.0), facts=what

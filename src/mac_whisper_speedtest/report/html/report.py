@@ -210,7 +210,11 @@ def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits
         verdicts=[
             {
                 "title": table.title,
-                "lines": [*headlines.answers(table), *headlines.details(table)],
+                "lines": [
+                    *headlines.answers(table),
+                    *headlines.details(table),
+                    *headlines.detectable(table.cells),
+                ],
                 "failed": any(cell.status != "ok" for cell in table.cells),
             }
             for table in shown_tables(run)

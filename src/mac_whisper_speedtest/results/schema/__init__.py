@@ -192,8 +192,7 @@ class Run(Computed):
         default=[],
     )
     decisions: list[DecisionResult] = fact(
-        "what the stopping rule decided, in order of time; empty without `--budget` and "
-        "`--ci-width`",
+        "what the stopping rule decided, in order of time; empty with `--rounds` alone",
         default=[],
     )
     digests: DigestsInfo | None = fact(

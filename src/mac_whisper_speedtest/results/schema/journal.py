@@ -49,7 +49,7 @@ class DecisionResult(Struct):
 
     Before the first decision every round visits every cell; after one, only its ``cells``. A cell
     that it leaves out is not ``skipped``: it was not due. A decision is also written when the time
-    of ``--budget`` is too short for another round.
+    left is too short for another round.
     """
 
     after: int = kept("rounds that were done when it was made")
@@ -59,16 +59,16 @@ class DecisionResult(Struct):
     look: int = kept("which of the planned looks at the data, from 0")
     level: float = kept(
         "level of the intervals that the rule looked at, and of the finished run's if it is the "
-        "last: 0.95 with `--ci-width`, which sees only how wide they are; with `--budget` 1 - "
-        "0.05 ÷ the number of looks planned, because it sees verdicts"
+        "last: 0.95 with `--ci-width`, which sees only how wide they are; else 1 - 0.05 ÷ the "
+        "number of looks planned, because it sees verdicts"
     )
     cells: list[str] = fact(
         "ids of the cells to go on with: those with an interval that is too wide and those that "
-        "they are compared with (`--ci-width`); those of pairs without a verdict, the cheapest "
-        "to settle first (`--budget`). Empty: the run ends here",
+        "they are compared with (`--ci-width`); else those of pairs without a verdict, the "
+        "cheapest to settle first. Empty: the run ends here",
         policy=FieldPolicy.CELL,
     )
-    reason: str = scrubbed("why, in words")
+    reason: str = scrubbed("why, in words; empty where nothing can be compared")
 
 
 class EndingResult(Struct):

@@ -242,7 +242,7 @@ class Summary(Computed):
     )
     rounds_ok: int = fact("rounds with a worker that ended `ok`", column=Column())
     rounds_asked: int = fact(
-        "rounds that were requested; with `--budget` or `--ci-width` the fewest", column=Column()
+        "rounds that were requested, by the stopping rule if there is one", column=Column()
     )
     retries: int = fact(
         "attempts beyond the first of each round, for whatever reason", column=Column()
@@ -295,6 +295,15 @@ class Summary(Computed):
         "no rank",
         column=Column(),
         default="",
+    )
+    detectable: float | None = fact(
+        "the difference from another cell of the group, as a fraction, that this run could have "
+        "found with a power of 0.9: the median over those that are not told apart from this cell, "
+        "or over all if there is none",
+        "fraction",
+        null="as `rank`, or it is alone",
+        column=Column(),
+        default=None,
     )
     import_s: float | None = fact(
         "loading libraries: median of `import_s` over workers",
