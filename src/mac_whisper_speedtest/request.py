@@ -202,7 +202,7 @@ class RecordedRequest:
     ] = 0
     max_memory_bytes: Annotated[
         int | None,
-        Option("--max-memory", Group.MACHINE, ByteSize(), otherwise="90 % of memory"),
+        Option("--max-memory", Group.MACHINE, ByteSize(), otherwise="90 % of usable memory"),
         Doc("memory limit of a worker and all it starts, e.g. 4GB", unit="byte", null="not given"),
         FieldPolicy.KEPT,
     ] = None

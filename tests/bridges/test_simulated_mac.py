@@ -341,6 +341,14 @@ def test_a_sample_in_which_memory_was_swapped_out_is_disturbed(
     assert f"disturbed: {timed['disturbed']}" in mac("show", "latest").stdout.replace("\n  ", " ")
 
 
+def test_a_worker_is_held_to_its_limit_by_the_footprint(measured: tuple[Mac, Finished]) -> None:
+    mac, _ = measured
+    done = mac.measure("whisperkit", "--json", "--max-memory", "1MB")
+    (ending,) = done.run["cells"][0]["endings"]
+    assert (ending["status"], ending["error_class"]) == ("out_of_memory", "MemoryLimit")
+    assert "of memory (footprint, with Metal's) during spawn, over" in ending["message"]
+
+
 def test_the_run_is_shown_exported_and_verified(measured: tuple[Mac, Finished]) -> None:
     mac, done = measured
     shown = mac("show", "1")

@@ -131,10 +131,13 @@ class Attack:
         following = {**self.call, "id": self.call["id"] + 1}
         write(self._answer() + Attack(following)._answer())
 
-    def close(self, which: str = "stdout") -> NoReturn:
-        """Close pipes and live on."""
+    def close(self, which: str = "stdout", crash_after_s: float = 0.0) -> NoReturn:
+        """Close pipes and live on; or only as long as the system needs to end a crash."""
         for each in {"stdout": [1], "stderr": [2], "all": [0, 1, 2]}[which]:
             os.close(each)
+        if crash_after_s:
+            time.sleep(crash_after_s)
+            self.kill(11)
         self.hang()
 
     def kill(self, signal: int = 9) -> NoReturn:

@@ -24,6 +24,7 @@ SYSCTL = {
     "hw.perflevel0.name": "Performance",
     "hw.perflevel1.physicalcpu": "4",
     "hw.perflevel1.name": "Efficiency",
+    "iogpu.wired_limit_mb": "0",
     "kern.hv_vmm_present": "0",
     "kern.memorystatus_vm_pressure_level": "1",
     "sysctl.proc_translated": "0",

@@ -186,3 +186,29 @@ def test_numbers_of_cpus_may_be_cells_of_the_tree() -> None:
 
 def test_the_gpu_of_a_mac_has_cores() -> None:
     assert apple.gpus(mac()) == [MacGpu("Apple M3 Pro", 18)]
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("answer", "memory_gib", "expected_gib"),
+    [
+        ("0", 16, 16 * 2 / 3),
+        ("0", 36, 27),  # as llama.cpp reports it there
+        ("0", 64, 48),
+        ("57344", 64, 56),  # a user has raised it
+        (Unknown("sysctl: unknown oid 'iogpu.wired_limit_mb'"), 32, None),  # Intel
+    ],
+)
+def test_what_metal_may_have_of_the_memory_is_known(
+    answer: Answer, memory_gib: int, expected_gib: float | None
+) -> None:
+    found = apple.working_set(answer, memory_gib * GIB)
+    assert found == (None if expected_gib is None else int(expected_gib * GIB))
+
+
+def test_a_worker_on_a_mac_may_take_nine_tenths_of_that() -> None:
+    raised = mac()
+    raised.commands = {**raised.commands, f"{m.SYSCTL} -n iogpu.wired_limit_mb": "2048"}
+    assert describe.memory_limit(raised) == int(2 * GIB * 0.9)

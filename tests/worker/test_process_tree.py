@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mac_whisper_speedtest.machine import macos
 from mac_whisper_speedtest.worker import process_tree
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper")
@@ -125,9 +126,31 @@ def test_memory_is_that_of_all_processes_and_shared_pages_count_once(
             assert process.stdout is not None
             for _ in range(4):
                 process.stdout.readline()
-            assert process_tree.memory_use(process.pid, 1 << 40) > limit  # resident, added up
+            resident = process_tree.memory_use(process.pid, 1 << 40)  # added up
             used = process_tree.memory_use(process.pid, limit)
         finally:
             process_tree.kill(process.pid, "a mark that nothing has")
-    assert (used <= limit) == fits
-    assert used > (60 + 4 * own_mb) << 20
+    assert resident.size_bytes > limit
+    assert resident.counted == "resident memory"
+    assert (used.size_bytes <= limit) == fits
+    assert used.size_bytes > (60 + 4 * own_mb) << 20
+    assert used.counted == "memory (shared pages counted once)"
+
+
+def test_on_a_mac_footprints_are_counted_and_resident_memory_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metal = macos.Rusage(resident=42, footprint=642, footprint_peak=900)
+    monkeypatch.setattr(macos, "HERE", True)
+    monkeypatch.setattr(process_tree, "_trees", lambda *_pids: iter((1, 2)))
+    monkeypatch.setattr(process_tree, "_resident", lambda _pid: 42)
+
+    def rusage(pid: int) -> macos.Rusage:
+        if pid == 2:
+            raise OSError(3, "No such process")
+        return metal
+
+    monkeypatch.setattr(macos, "process_rusage", rusage)
+    found = process_tree.memory_use(1, 1 << 40)
+    assert found.size_bytes == 642 + 42
+    assert found.counted == "memory (footprint, with Metal's)"

@@ -20,8 +20,10 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker import supervisor
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch, launch
+from mac_whisper_speedtest.worker.process import CRASH_GRACE_S
 from mac_whisper_speedtest.worker.supervisor import Answer, Deadlines, Worker
 
 ENGINE = FAKES / "hostile_engine.py"
@@ -243,8 +245,20 @@ def test_an_attack_ends_within_its_deadline_and_under_its_name(
     began = time.monotonic()
     _, ending, _ = conversation(tmp_path, attack)
     assert ending.status is status
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 5 + CRASH_GRACE_S
     assert len(ending.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "status"), [(0.5, Status.PROTOCOL_VIOLATION), (10.0, Status.CRASHED)]
+)
+def test_a_crash_that_the_system_holds_up_is_one_within_the_grace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace_s: float, status: Status
+) -> None:
+    monkeypatch.setattr(supervisor, "CRASH_GRACE_S", grace_s)
+    _, ending, _ = conversation(tmp_path, {"do": "close", "with": {"crash_after_s": 2.0}})
+    assert ending.status is status
+    assert (ending.error_class == "SIGSEGV") == (status is Status.CRASHED)
 
 
 def test_an_answer_with_invalid_utf_8_inside_is_a_violation(tmp_path: Path) -> None:

@@ -230,3 +230,25 @@ def energy_mj(metrics: Any) -> dict[str, float] | Unknown:
         total = sum(known)
     values = {name.removesuffix("_mj"): getattr(metrics, name, None) for name in _COMPONENTS}
     return {"cpu": total} | {name: each for name, each in values.items() if each is not None}
+
+
+# Memory that processor and GPU share.
+
+_LARGE_BYTES = 36 << 30
+"""From this much memory on, Metal recommends three quarters of it, below two thirds: the
+``recommendedMaxWorkingSetSize`` that llama.cpp's users report of 8 to 192 GB. Metal itself is not
+asked: that would take its framework into the tool."""
+
+
+def working_set(limit_mb: Answer, total_bytes: int) -> int | None:
+    """What Metal's buffers may have, in bytes; ``None`` where no memory is shared (Intel).
+
+    Args:
+        limit_mb: of ``iogpu.wired_limit_mb``, which users raise: MiB, or 0 for the default.
+        total_bytes: memory of the machine.
+    """
+    if isinstance(limit_mb, Unknown) or not limit_mb.strip().isdecimal():
+        return None
+    if requested := int(limit_mb):
+        return requested << 20
+    return total_bytes * 3 // 4 if total_bytes >= _LARGE_BYTES else total_bytes * 2 // 3

@@ -94,9 +94,13 @@ def default_threads(reader: Reader | None = None) -> int:
 
 
 def memory_limit(reader: Reader | None = None) -> int:
-    """The memory limit of one worker in bytes: 90 % of what this machine or container has."""
-    total = psutil.virtual_memory().total
-    return int(min(total, cgroup.memory_limit(reader or Reader()) or total) * 0.9)
+    """The memory limit of one worker in bytes: 90 % of what this machine or container has.
+
+    Where processor and GPU share it, of what Metal's buffers may have: beyond that macOS swaps.
+    """
+    reader, total = reader or Reader(), psutil.virtual_memory().total
+    shared = apple.working_set(reader.sysctl("iogpu.wired_limit_mb"), total) if reader.macos else 0
+    return int(min(total, cgroup.memory_limit(reader) or total, shared or total) * 0.9)
 
 
 # The cores for a backend's threads: physical, fast ones, within the limits of this process.

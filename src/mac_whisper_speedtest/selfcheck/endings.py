@@ -70,7 +70,7 @@ def _own_memory(bench: Workbench) -> int:
     """What a worker uses before it does anything."""
     with bench.known_worker() as known:
         known.do("hold", library="numpy", size=1)
-        return process_tree.memory_use(known.worker.pid, 0)
+        return process_tree.memory_use(known.worker.pid, 0).size_bytes
 
 
 def _started(scratch: Path) -> list[int]:

@@ -78,7 +78,7 @@ def _allocated(bench: Workbench, library: str) -> Measurement:
 
 def _now(pid: int, when: str) -> Figures:
     """What the guard of the memory limit sees."""
-    return {f"{when}_guard_bytes": float(process_tree.memory_use(pid, 1 << 60))}
+    return {f"{when}_guard_bytes": float(process_tree.memory_use(pid, 1 << 60).size_bytes)}
 
 
 def judge(found: Measurement) -> list[CheckupLine]:

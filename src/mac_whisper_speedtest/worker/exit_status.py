@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.worker.messages import ErrorObject
+from mac_whisper_speedtest.worker.process_tree import MemoryUse
 from mac_whisper_speedtest.worker.protocol import ErrorCode, ErrorData, Stage
 
 
@@ -119,13 +120,13 @@ def timed_out(stage: Stage, limit_s: float, advice: str = "") -> WorkerExit:
     return WorkerExit(Status.TIMEOUT, stage, "Deadline", f"{words}. {advice}" if advice else words)
 
 
-def over_memory_limit(stage: Stage, rss_bytes: int, limit_bytes: int) -> WorkerExit:
+def over_memory_limit(stage: Stage, used: MemoryUse, limit_bytes: int) -> WorkerExit:
     """The exit of a worker that was killed for using more memory than allowed."""
     return WorkerExit(
         Status.OUT_OF_MEMORY,
         stage,
         "MemoryLimit",
-        f"used {megabytes(rss_bytes)} during {stage}, over the limit of "
+        f"used {megabytes(used.size_bytes)} of {used.counted} during {stage}, over the limit of "
         f"{megabytes(limit_bytes)}; killed",
     )
 

@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from typing import IO
 
 from mac_whisper_speedtest.limits import LONGEST_LINE
+from mac_whisper_speedtest.machine import macos
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.launch import Launch
 
 EXIT_GRACE_S = 5.0
-"""Time for a process to exit after it closed its stdout, or was killed."""
+"""Time for a process to exit after it was killed."""
+CRASH_GRACE_S = 30.0 if macos.HERE else EXIT_GRACE_S
+"""The same after it closed its stdout, before that is called a violation. On a Mac the system's
+report of a crash (ReportCrash) and the release of gigabytes of Metal's buffers come in between; how
+long they take is not known."""
 _LOG_BYTES = 64 * 1024
 _EXIT_CHECK_S = 0.02
 _ALIVE_CHECK_S = 1.0

@@ -20,7 +20,8 @@ from typing import Self
 import psutil
 
 from mac_whisper_speedtest import interrupts
-from mac_whisper_speedtest.machine import cpu
+from mac_whisper_speedtest.machine import cpu, macos
+from mac_whisper_speedtest.machine.reader import Unknown, attempt
 from mac_whisper_speedtest.worker.ownership import marked_processes
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -104,17 +105,33 @@ def _adopted(worker: int) -> set[int]:
 # Memory of all processes of a worker.
 
 
-def memory_use(pid: int, enough: int) -> int:
-    """Bytes of memory that a worker uses with everything that it started.
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Bytes of memory in use, and what was counted, in words."""
 
-    The resident memory of all its processes is added up. Where that exceeds ``enough`` and there
-    are several, Linux reports how much of it they share, and such pages count once.
+    size_bytes: int
+    counted: str
+
+
+def memory_use(pid: int, enough: int) -> MemoryUse:
+    """The memory that a worker uses with everything that it started.
+
+    macOS: the footprints, because resident memory leaves Metal's buffers out. Elsewhere the
+    resident memory of all its processes is added up; where that exceeds ``enough`` and there are
+    several, Linux reports how much of it they share, and such pages count once.
     """
     pids = set(_trees(pid, *_adopted(pid)))
-    total = sum(_resident(each) for each in pids)
+    if macos.HERE:
+        return MemoryUse(sum(map(_footprint, pids)), "memory (footprint, with Metal's)")
+    total = sum(map(_resident, pids))
     if total > enough and len(pids) > 1:
-        return sum(_proportional(each) for each in pids)
-    return total
+        return MemoryUse(sum(map(_proportional, pids)), "memory (shared pages counted once)")
+    return MemoryUse(total, "resident memory")
+
+
+def _footprint(pid: int) -> int:
+    found = attempt(lambda: macos.process_rusage(pid).footprint)
+    return _resident(pid) if isinstance(found, Unknown) else found
 
 
 def _resident(pid: int) -> int:

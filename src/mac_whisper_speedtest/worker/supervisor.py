@@ -24,7 +24,7 @@ from mac_whisper_speedtest.worker.compilation import Compilation
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch
 from mac_whisper_speedtest.worker.messages import Reply, ViolationError, decode, encode, parse
-from mac_whisper_speedtest.worker.process import EXIT_GRACE_S, Line, WorkerProcess
+from mac_whisper_speedtest.worker.process import CRASH_GRACE_S, Line, WorkerProcess
 
 T = TypeVar("T")
 
@@ -361,12 +361,12 @@ class Worker:
             return
         self._memory_checked = now
         used = process_tree.memory_use(self.pid, limit)
-        if used > limit:
+        if used.size_bytes > limit:
             raise self._failure(exit_status.over_memory_limit(self._stage, used, limit))
 
     def _gone(self) -> WorkerFailureError:
         """The failure of a worker that closed its stdout."""
-        returncode = self._process.wait(EXIT_GRACE_S)
+        returncode = self._process.wait(CRASH_GRACE_S)
         if returncode is None:
             return self._violation("closed its stdout but is still running")
         kills = exit_status.kernel_oom_kills() - self._oom_kills_before
