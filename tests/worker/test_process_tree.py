@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from mac_whisper_speedtest.machine import macos
+from fakes.fake_nvml import FakeNvml, Process
+from mac_whisper_speedtest.machine import gpu, macos, nvml
+from mac_whisper_speedtest.machine.reader import Unknown
 from mac_whisper_speedtest.worker import process_tree
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper")
@@ -154,3 +156,27 @@ def test_on_a_mac_footprints_are_counted_and_resident_memory_where_there_is_none
     found = process_tree.memory_use(1, 1 << 40)
     assert found.size_bytes == 642 + 42
     assert found.counted == "memory (footprint, with Metal's)"
+
+
+@pytest.mark.parametrize(
+    ("host_pids", "held", "expected"),
+    [
+        (True, [Process(1, 500), Process(2, 200), Process(9, 7000)], 700),
+        (True, [Process(9, 7000)], None),
+        (True, [Process(1, None)], None),  # the driver does not show how much
+        (False, [Process(1, 500)], None),  # in a container the numbers are of other processes
+    ],
+)
+def test_memory_on_gpus_is_that_of_the_workers_processes(
+    monkeypatch: pytest.MonkeyPatch, host_pids: bool, held: list[Process], expected: int | None
+) -> None:
+    monkeypatch.setattr(nvml, "shared", lambda: nvml.Nvml(FakeNvml(processes=[held])))
+    monkeypatch.setattr(gpu, "sees_host_pids", lambda: host_pids)
+    monkeypatch.setattr(process_tree, "_trees", lambda *_pids: iter((1, 2)))
+    found = process_tree.gpu_memory_use(1)
+    assert found == (process_tree.MemoryUse(expected, "GPU memory") if expected else None)
+
+
+def test_without_a_driver_nothing_is_held_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvml, "shared", lambda: Unknown("no NVIDIA driver is loaded"))
+    assert process_tree.gpu_memory_use(1) is None

@@ -19,8 +19,8 @@ from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.worker import process_tree, supervisor
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker import supervisor
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch, launch
 from mac_whisper_speedtest.worker.process import CRASH_GRACE_S
@@ -336,6 +336,23 @@ def test_a_descendant_that_keeps_the_pipes_open_holds_up_nothing(
     assert time.monotonic() - began < 12
     assert ending.status is status
     assert len(answers) == (2 if then == "answer" else 0)
+
+
+def test_a_worker_is_held_to_its_limit_on_gpus_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = process_tree.MemoryUse(5 * 10**9, "GPU memory")
+    monkeypatch.setattr(process_tree, "gpu_memory_use", lambda _pid: held)
+    sleep = (sys.executable, "-c", "import time; time.sleep(600)")
+    started = Launch(argv=sleep, environment={}, cwd=tmp_path, mark="1:0:x")
+    with (
+        Worker(started, QUICK, memory_limit=1 << 50, gpu_memory_limit=4 * 10**9) as worker,
+        pytest.raises(WorkerFailureError) as failure,
+    ):
+        worker.hello()
+    assert failure.value.ending.status is Status.OUT_OF_MEMORY
+    said = "used 5.0 GB of GPU memory during spawn, over the limit of 4.0 GB; killed"
+    assert failure.value.ending.message == said
 
 
 def test_a_program_that_cannot_be_started_is_unavailable(tmp_path: Path) -> None:

@@ -76,7 +76,11 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
             limits = task.deadlines.allowing(compiles, requested=task.request.timeout_s is not None)
             try:
                 with Worker(
-                    started, limits, memory_limit=task.memory_limit, observer=observer
+                    started,
+                    limits,
+                    memory_limit=task.memory_limit,
+                    gpu_memory_limit=task.request.max_memory_bytes,
+                    observer=observer,
                 ) as worker:
                     for problem in host.apply_placement(worker.pid, placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")

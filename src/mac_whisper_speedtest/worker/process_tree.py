@@ -20,7 +20,7 @@ from typing import Self
 import psutil
 
 from mac_whisper_speedtest import interrupts
-from mac_whisper_speedtest.machine import cpu, macos
+from mac_whisper_speedtest.machine import cpu, gpu, macos, nvml
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
 from mac_whisper_speedtest.worker.ownership import marked_processes
 
@@ -147,6 +147,22 @@ def _proportional(pid: int) -> int:
         if found := re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE):
             return int(found[1]) * 1024
     return _resident(pid)
+
+
+def gpu_memory_use(pid: int) -> MemoryUse | None:
+    """What they hold on NVIDIA GPUs; ``None`` where that is nothing, or the driver hides it."""
+    library = nvml.shared()
+    if isinstance(library, Unknown) or not gpu.sees_host_pids():
+        return None
+    pids = set(_trees(pid, *_adopted(pid)))
+    listed = attempt(lambda: library.each(library.processes, library.gpus))
+    held = [
+        used
+        for processes in ({} if isinstance(listed, Unknown) else listed).values()
+        for each, used in processes.items()
+        if each in pids and used is not None
+    ]
+    return MemoryUse(sum(held), "GPU memory") if held else None
 
 
 # CPU and I/O of a worker's processes: they distinguish slow from stuck.

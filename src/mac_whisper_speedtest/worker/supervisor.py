@@ -25,6 +25,7 @@ from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerF
 from mac_whisper_speedtest.worker.launch import Launch
 from mac_whisper_speedtest.worker.messages import Reply, ViolationError, decode, encode, parse
 from mac_whisper_speedtest.worker.process import CRASH_GRACE_S, Line, WorkerProcess
+from mac_whisper_speedtest.worker.process_tree import MemoryUse
 
 T = TypeVar("T")
 
@@ -113,11 +114,12 @@ class Worker:
         deadlines: Deadlines,
         *,
         memory_limit: int | None = None,
+        gpu_memory_limit: int | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._deadlines = deadlines
         self._known_versions = launch.versions
-        self._memory_limit = memory_limit
+        self._memory_limit, self._gpu_memory_limit = memory_limit, gpu_memory_limit
         self._memory_checked = 0.0
         self._observer = observer or Observer()
         self._stage = m.Stage.SPAWN
@@ -360,8 +362,12 @@ class Worker:
         if now - self._memory_checked < _MEMORY_CHECK_S:
             return
         self._memory_checked = now
-        used = process_tree.memory_use(self.pid, limit)
-        if used.size_bytes > limit:
+        self._hold_to(limit, process_tree.memory_use(self.pid, limit))
+        if self._gpu_memory_limit is not None:
+            self._hold_to(self._gpu_memory_limit, process_tree.gpu_memory_use(self.pid))
+
+    def _hold_to(self, limit: int, used: MemoryUse | None) -> None:
+        if used is not None and used.size_bytes > limit:
             raise self._failure(exit_status.over_memory_limit(self._stage, used, limit))
 
     def _gone(self) -> WorkerFailureError:
