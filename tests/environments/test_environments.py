@@ -39,24 +39,25 @@ INSTALL = (
 )
 
 
-def wheel(folder: Path, version: str, *, requires: str = "") -> Path:
-    """A wheel of the library ``tiny_lib``, which knows its version and does nothing."""
-    path = folder / f"tiny_lib-{version}-py3-none-any.whl"
-    info = f"tiny_lib-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: tiny-lib\nVersion: {version}\n{requires}"
+def wheel(folder: Path, version: str, *, requires: str = "", name: str = "tiny-lib") -> Path:
+    """A wheel of a library, which knows its version and does nothing."""
+    module = name.replace("-", "_")
+    path = folder / f"{module}-{version}-py3-none-any.whl"
+    info = f"{module}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
     files = {
-        "tiny_lib/__init__.py": f"__version__ = {version!r}\n",
+        f"{module}/__init__.py": f"__version__ = {version!r}\n",
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""
-    for name, text in files.items():
+    for file, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-        record += f"{name},sha256={digest.rstrip(b'=').decode()},{len(text.encode())}\n"
+        record += f"{file},sha256={digest.rstrip(b'=').decode()},{len(text.encode())}\n"
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
     with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
+        for file, text in files.items():
+            archive.writestr(file, text)
     return path
 
 

@@ -35,7 +35,8 @@ BUILT = Recipe(
 
 # A build backend inside the source itself: it needs no packages, and keeps what it was built with.
 BACKEND = """\
-import base64, hashlib, os, shutil, time, zipfile
+import os, shutil, time, zipfile
+from importlib import metadata
 from pathlib import Path
 
 def build_wheel(folder, config_settings=None, metadata_directory=None):
@@ -46,7 +47,8 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
         Path(os.environ["TINY_PID"]).write_text(str(os.getpid()))
         time.sleep(600)
     info = "tiny_lib-1.0.dist-info"
-    seen = {**os.environ, "tool": shutil.which("build-tool") or ""}
+    tools = {each.name: each.version for each in metadata.distributions()}
+    seen = {**os.environ, **tools, "tool": shutil.which("build-tool") or ""}
     files = {
         "tiny_lib/__init__.py": f"__version__ = '1.0'\\nBUILT_WITH = {seen!r}\\n",
         f"{info}/METADATA": "Metadata-Version: 2.1\\nName: tiny-lib\\nVersion: 1.0\\n",
@@ -70,11 +72,14 @@ version = "1.0"
 """
 
 
-def source(folder: Path) -> Path:
+NEEDS_A_TOOL = PROJECT.replace("requires = []", 'requires = ["tiny-tool"]')
+
+
+def source(folder: Path, project: str = PROJECT) -> Path:
     """The source distribution of ``tiny-lib``."""
     path = folder / "tiny_lib-1.0.tar.gz"
     files = {
-        "pyproject.toml": PROJECT,
+        "pyproject.toml": project,
         "backend.py": BACKEND,
         "PKG-INFO": "Metadata-Version: 2.1\nName: tiny-lib\nVersion: 1.0\n",
     }
@@ -226,3 +231,27 @@ def test_without_a_compiler_the_command_that_installs_one_is_named(
     with pytest.raises(UsageError, match=r"built is built from source, and there is no C\+\+") as e:
         source_build.compiler(BUILT)
     assert e.value.hint == "xcode-select --install"
+
+
+# What has no wheels is built, too, by uv: with the tools that the same lock has.
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_a_release_without_wheels_is_built_with_the_tools_of_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    folder = away_from_every_index(tmp_path, monkeypatch)
+    tools = {each: wheel(folder, each, name="tiny-tool") for each in ("1.0", "2.0", "3.0")}
+    plain = locked_with_tool(folder, version, tools[version])
+    assert built_with(environments.install(plain, notify=str))["tiny-tool"] == version
+
+
+def locked_with_tool(folder: Path, version: str, tool: Path) -> Recipe:
+    """A recipe whose release is a source that needs ``tiny-tool``, with its lock."""
+    pins = {"tiny-lib==1.0": source(folder, NEEDS_A_TOOL), f"tiny-tool=={version}": tool}
+    text = "".join(
+        f"{pin} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for pin, path in pins.items()
+    )
+    locks.save(locks.Lock("plain", "1.0", text))
+    return Recipe("plain", "tiny-lib", "1.0", platforms=(sys.platform,))

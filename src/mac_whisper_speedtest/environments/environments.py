@@ -261,6 +261,8 @@ def _install_packages(
     install = [
         *("pip", "install", "--python", str(staging / "bin" / "python")),
         *("--no-deps", "--require-hashes", "--requirement", str(requirements)),
+        # A release without wheels is built with the tools of the same lock, hashes included.
+        *("--build-constraints", str(requirements)),
     ]
     variables = uv.for_installing(find_links=find_links)
     try:
