@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 24  # the command line's defaults
 CHUNK_S = 30
+SMALLER_BATCHES = (16, 12, 8, 4, 2, 1)
+_WORKING_SHARE = 0.8
+"""Of the memory that Metal recommends for one program; others use the GPU, too."""
+_FRAMES, _TOKENS = 1500, 448
+"""Whisper's positions of a window: those of the encoder, and those of the decoder."""
 
 # A window beyond these is decoded again at a higher temperature. transformers compresses tokens
 # instead of letters, so its documentation recommends 1.35 where OpenAI has 2.4.
@@ -93,6 +98,8 @@ class InsanelyFastWhisper(TorchAdapter):
                 model_kwargs={"attn_implementation": "flash_attention_2" if flash else "sdpa"},
             )
         self._model = self._pipeline.model
+        self._shape = shape_of(self._model)
+        self._limit = _recommended_bytes() if device == "mps" else None
         self._multilingual = bool(self._model.generation_config.is_multilingual)
         self._batches = watch_batches(self._model)
         return LoadedModel(
@@ -107,7 +114,7 @@ class InsanelyFastWhisper(TorchAdapter):
         result = self._pipeline(
             {"raw": audio, "sampling_rate": 16000},
             chunk_length_s=CHUNK_S,
-            batch_size=BATCH_SIZE,
+            batch_size=self.chunks_at_once(contract),
             return_timestamps=contract.timestamps is not False,  # the command line's default
             ignore_warning=True,  # that chunks are an approximation is in the report
             generate_kwargs=arguments(contract, multilingual=self._multilingual),
@@ -129,11 +136,20 @@ class InsanelyFastWhisper(TorchAdapter):
         seen = {"language": self._language(), **self._batches[-1].settings}
         if self._multilingual:
             seen["task"] = self._prompt()[2]
-        return effective(
-            BACKEND.decodes_with(contract),
-            seen,
-            "pads the last window as audio, not as zeros in the mel spectrogram",
-        )
+        remarks = ["pads the last window as audio, not as zeros in the mel spectrogram"]
+        batch = self.chunks_at_once(contract)
+        if batch != BATCH_SIZE:
+            remarks.append(
+                f"{batch} chunks at once, not {BATCH_SIZE}: by estimate, more would need more than "
+                "Metal recommends on this Mac"
+            )
+        return effective(BACKEND.decodes_with(contract) | {"batch_size": batch}, seen, *remarks)
+
+    def chunks_at_once(self, contract: DecodeContract) -> int:
+        """The command line's, unless that is too much for a GPU that shares the Mac's memory."""
+        beams = BACKEND.decodes_with(contract)["beam_size"]
+        assert isinstance(beams, int)
+        return largest_batch(self._shape, beams, self._limit)
 
     def _language(self) -> str:
         return self._prompt()[1] if self._multilingual else "en"
@@ -162,6 +178,65 @@ def arguments(contract: DecodeContract, *, multilingual: bool) -> dict[str, Any]
         temperature=temperature_argument(contract),
         **(THRESHOLDS if len(contract.temperatures or ()) > 1 else {}),
     )
+
+
+class NetworkShape(NamedTuple):
+    """What the memory of a network depends on.
+
+    Attributes:
+        weights_bytes: of all parameters.
+        element_bytes: of a number that it computes with.
+        width: of a hidden state.
+        heads: attention heads of a layer of the encoder.
+        decoder_layers: whose keys and values are kept.
+    """
+
+    weights_bytes: int
+    element_bytes: int
+    width: int
+    heads: int
+    decoder_layers: int
+
+
+def shape_of(model: Any) -> NetworkShape:
+    """The shape of a network of transformers."""
+    config = model.config
+    return NetworkShape(
+        model.num_parameters() * model.dtype.itemsize,
+        model.dtype.itemsize,
+        config.d_model,
+        config.encoder_attention_heads,
+        config.decoder_layers,
+    )
+
+
+def batch_bytes(shape: NetworkShape, batch: int, beams: int) -> int:
+    """An estimate of the memory that so many chunks at once need, weights included.
+
+    Per chunk: the states of one layer of the encoder (itself, query, key, value, the four-fold
+    inner one and the result), its attention before and after softmax, and per beam the keys and
+    values of every layer of the decoder, of the audio and of the text. Not measured on a Mac.
+    """
+    states = _FRAMES * shape.width * 9
+    attention = 2 * shape.heads * _FRAMES**2
+    kept = beams * 2 * shape.decoder_layers * (_FRAMES + _TOKENS) * shape.width
+    return shape.weights_bytes + batch * (states + attention + kept) * shape.element_bytes
+
+
+def largest_batch(shape: NetworkShape, beams: int, recommended_bytes: int | None) -> int:
+    """How many chunks fit into the memory that is recommended; all where it is not known."""
+    if recommended_bytes is None:
+        return BATCH_SIZE
+    limit = recommended_bytes * _WORKING_SHARE
+    sizes = (BATCH_SIZE, *SMALLER_BATCHES)
+    return next((each for each in sizes if batch_bytes(shape, each, beams) <= limit), 1)
+
+
+def _recommended_bytes() -> int | None:
+    """What Metal recommends that one program uses (recommendedMaxWorkingSetSize)."""
+    import torch
+
+    return int(torch.mps.recommended_max_memory()) or None
 
 
 class Batch(NamedTuple):
