@@ -18,6 +18,7 @@ from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.compare import document
 from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
+from mac_whisper_speedtest.environments import lock_targets
 from mac_whisper_speedtest.export import tables
 from mac_whisper_speedtest.leaderboard import site
 from mac_whisper_speedtest.option import Group, Option
@@ -163,6 +164,26 @@ def run_options() -> str:
     )
 
 
+def locks() -> str:
+    """Where the shipped locks can be installed."""
+    targets = [str(each) for each in lock_targets.TARGETS]
+    record = dict(sorted(lock_targets.read_record().items()))
+    served = (
+        [f"`{lock}`", *(_pythons(found.get(each, {})) for each in targets)]
+        for lock, found in record.items()
+    )
+    return _page(
+        "Reference: where locks can be installed",
+        "The Pythons from 3.11 to 3.14 for which the package index has a wheel of every package of "
+        "a lock, by platform and oldest macOS or glibc. `python benchmarks/locks.py` asks for them "
+        "and holds them against what the recipes say; a workflow does so every week. A "
+        "distribution that is built from its source is left out of the question.",
+        _table(("lock", *targets), served),
+        "What has no wheel:",
+        _table(("lock", "package", "where"), _without_wheels(record)),
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "run-options.md": run_options,
     "results.md": results,
@@ -170,6 +191,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "index.md": index,
     "bundles.md": bundles,
     "compare.md": comparison,
+    "locks.md": locks,
 }
 """File name → the function that returns its text."""
 
@@ -187,6 +209,27 @@ def _page(title: str, *parts: str) -> str:
 def _table(heads: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *body]
     return "\n".join("| " + " | ".join(each) + " |" for each in lines)
+
+
+def _pythons(lacking: lock_targets.Lacking) -> str:
+    """The Pythons for which nothing is lacking."""
+    left = [each for each in lock_targets.PYTHONS if each not in lacking]
+    return ("all" if not lacking else ", ".join(left)) or "none"
+
+
+def _without_wheels(record: lock_targets.Record) -> Iterator[list[str]]:
+    """The lock, the package that has no wheel, and the targets where it has none."""
+    for lock, found in record.items():
+        where: dict[str, list[str]] = {}
+        for target, lacking in found.items():
+            for package in dict.fromkeys(lacking.values()):
+                pythons = [each for each, other in lacking.items() if other == package]
+                every = len(pythons) == len(lock_targets.PYTHONS)
+                where.setdefault(package, []).append(
+                    target if every else f"{target} ({', '.join(pythons)})"
+                )
+        for package, targets in sorted(where.items()):
+            yield [f"`{lock}`", f"`{package}`", "; ".join(targets)]
 
 
 def _documented(*roots: Any) -> list[type[s.Struct]]:

@@ -243,7 +243,7 @@ def test_a_release_without_wheels_is_built_with_the_tools_of_its_lock(
     folder = away_from_every_index(tmp_path, monkeypatch)
     tools = {each: wheel(folder, each, name="tiny-tool") for each in ("1.0", "2.0", "3.0")}
     plain = locked_with_tool(folder, version, tools[version])
-    assert built_with(environments.install(plain, notify=str))["tiny-tool"] == version
+    assert built_with(environments.install(plain, notify=print))["tiny-tool"] == version
 
 
 def locked_with_tool(folder: Path, version: str, tool: Path) -> Recipe:

@@ -20,7 +20,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -44,6 +44,7 @@ BACKEND = Backend(
         distribution="mlx-audio",
         version="0.6.2",
         requirements=mlx_runtime.REQUIREMENTS,
+        platforms=(APPLE_SILICON, "linux-x86_64"),  # miniaudio has no wheel for Linux on aarch64
         glibc=mlx_runtime.GLIBC,
         size_bytes=400_000_000,
         notes=("only Whisper: the catalog has no verified weights for its other networks",),

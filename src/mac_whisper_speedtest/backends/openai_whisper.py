@@ -34,6 +34,7 @@ RECIPE = Recipe(
     overrides=('triton; python_version < "0"',),
     size_bytes=1_000_000_000,
     size_on={APPLE_SILICON: 686_000_000},
+    source_only=True,
     uses_torch=True,
 )
 

@@ -39,11 +39,13 @@ class Recipe:
         platforms: where it works, as ``sys.platform`` or ``sys.platform-machine``: ``linux``,
             ``darwin-arm64``.
         macos: the oldest macOS that its packages have wheels for.
-        glibc: the same of the C library of Linux.
+        glibc: the same of the C library of Linux. ``benchmarks/locks.py`` holds these four against
+            the locks.
         size_bytes: of all files of the environment; with the CPU build of torch where that is used.
         size_on: the same, where it differs: by platform.
         build: options of CMake with which the distribution is built from its source; empty where
             its wheel is installed. What builds it is among the requirements.
+        source_only: whether its release has no wheels, so that uv builds it, with the lock's tools.
         uses_torch: whether torch is installed; on Linux a CPU build is preferred where the machine
             has no NVIDIA driver and pip is configured with a folder that holds one.
         notes: shown by ``speedtest backends info``.
@@ -61,6 +63,7 @@ class Recipe:
     size_bytes: int = 0
     size_on: Mapping[str, int] = field(default_factory=dict)
     build: Mapping[str, str] = field(default_factory=dict)
+    source_only: bool = False
     uses_torch: bool = False
     notes: tuple[str, ...] = ()
 
@@ -123,16 +126,22 @@ def is_macos() -> bool:
     return this_platform().startswith("darwin-")
 
 
-def unsuited(recipe: AnyRecipe) -> str:
-    """Why ``recipe`` does not work on this machine, in few words; empty where it may."""
-    here = this_platform()
+def unsuited(recipe: AnyRecipe, here: str = "", release: str = "") -> str:
+    """Why ``recipe`` does not work on a machine, in few words; empty where it may.
+
+    Args:
+        recipe: any.
+        here: its platform; empty for this machine.
+        release: of its macOS or glibc.
+    """
+    here, release = (here, release) if here else (this_platform(), system_release())
+    mac = here.startswith("darwin-")
     if not {here, here.partition("-")[0]} & set(recipe.platforms):
         if here == "darwin-x86_64" and _is_translated():
             return "this Python is for Intel Macs, under Rosetta: use one for Apple silicon"
-        return _only_where(recipe.platforms)
-    least = recipe.macos if is_macos() else getattr(recipe, "glibc", "")
-    release = system_release()
-    return f"needs {_LIBRARY[is_macos()]} {least}" if release and older(release, least) else ""
+        return _only_where(recipe.platforms, mac=mac)
+    least = recipe.macos if mac else getattr(recipe, "glibc", "")
+    return f"needs {_LIBRARY[mac]} {least}" if release and older(release, least) else ""
 
 
 def this_system() -> str:
@@ -141,9 +150,9 @@ def this_system() -> str:
     return f"{this_platform()}, {_LIBRARY[is_macos()]} {release}" if release else this_platform()
 
 
-def _only_where(platforms: Collection[str]) -> str:
+def _only_where(platforms: Collection[str], *, mac: bool) -> str:
     if all(each.startswith("darwin") for each in platforms):
-        return "Apple silicon only" if is_macos() else "macOS only"
+        return "Apple silicon only" if mac else "macOS only"
     return f"{' and '.join(_NAMES.get(each, each) for each in platforms)} only"
 
 

@@ -1,0 +1,47 @@
+"""On which systems, and with which Pythons, can each lock be installed?
+
+    python benchmarks/locks.py [--requirements requirements.lock] [LOCK...]
+
+Asks uv about the wheels of every shipped lock, or of those named, and of a requirements file, for
+every platform and Python; nothing is installed. That needs a network and takes a quarter of an
+hour. Writes the answers beside the recipes and docs/reference/locks.md. Ends with 1 if
+a recipe claims what its lock cannot serve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mac_whisper_speedtest import reference
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.environments import lock_targets
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+
+
+def main() -> int:
+    """Ask, write and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--requirements", type=Path, help="a file that works wherever recipes do")
+    parser.add_argument("locks", nargs="*", help="such as whisperx@3.8.6; the others stay")
+    arguments = parser.parse_args()
+    names, given = arguments.locks, arguments.requirements
+    asked = [each for each in lock_targets.shipped_locks() if not names or each[1] in names]
+    if given is not None:
+        asked.append((Recipe(given.name, "", ""), given.name, given.read_text(encoding="utf-8")))
+    found = lock_targets.read_record() if names else {}
+    problems: list[str] = []
+    for recipe, lock, text in asked:
+        print(lock, flush=True)
+        found[lock] = lock_targets.ask(recipe, text)
+        problems += lock_targets.excessive(recipe, lock, found[lock])
+    lock_targets.write_record(found)
+    reference.write(REFERENCE)
+    print("\n".join(problems) or "every recipe claims what its lock serves")
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Where each lock can be installed, asked of the package index, against what recipes claim.
+
+``benchmarks/locks.py`` asks about every shipped lock on every target and writes the answers
+beside the recipes; docs/reference/locks.md is made of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.recipe import Recipe, unsuited
+from mac_whisper_speedtest.environments import locks, uv
+from mac_whisper_speedtest.errors import SpeedtestError
+
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+_ARCHITECTURES = {"arm64": "aarch64"}
+_NO_WHEEL = re.compile(r"Because (\S+==\S+) has no (?:usable )?wheels")
+_AT_ONCE = 4
+"""Calls of uv, which mostly wait for the network."""
+
+
+class LockTarget(NamedTuple):
+    """A platform, and the release of macOS or of glibc there."""
+
+    platform: str
+    release: str
+
+    def __str__(self) -> str:
+        """Its key in the record."""
+        return f"{self.platform} {self.release}"
+
+    @property
+    def uv_platform(self) -> str:
+        """What uv calls the platform."""
+        system, _, machine = self.platform.partition("-")
+        machine = _ARCHITECTURES.get(machine, machine)
+        if system == "darwin":
+            return f"{machine}-apple-darwin"
+        return f"{machine}-manylinux_{self.release.replace('.', '_')}"
+
+
+TARGETS = (
+    *(LockTarget("darwin-arm64", each) for each in ("14", "15", "26")),
+    LockTarget("darwin-x86_64", "14"),
+    *(LockTarget("linux-x86_64", each) for each in ("2.28", "2.34", "2.35", "2.39")),
+    *(LockTarget("linux-aarch64", each) for each in ("2.28", "2.34", "2.35", "2.39")),
+)
+
+Lacking = dict[str, str]
+"""Python → the package that has no wheel for it; a Python that has all of them is not in it."""
+Record = dict[str, dict[str, Lacking]]
+"""Lock → target → what is lacking there; a target that lacks nothing is not in it."""
+
+
+def shipped_locks() -> Iterator[tuple[Recipe, str, str]]:
+    """The recipe, the name and the text of every lock that ships."""
+    recipes = {
+        backend.recipe.name: backend.recipe
+        for backend in registry.installed().values()
+        if isinstance(backend.recipe, Recipe)
+    }
+    for recipe in recipes.values():
+        for version in locks.shipped_versions(recipe):
+            path = locks.shipped_file(recipe, version)
+            yield recipe, path.stem, path.read_text(encoding="utf-8")
+
+
+def lacking(recipe: Recipe, text: str, target: LockTarget, python: str) -> str:
+    """The package of a lock that has no wheel for ``target``, as uv finds it; empty if all have.
+
+    Raises:
+        SpeedtestError: uv failed for another reason, such as no network.
+    """
+    wheels = "".join(each.text for each in locks.packages(text) if not _from_source(recipe, each))
+    with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as folder:
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text(wheels, encoding="utf-8")
+        try:
+            uv.call(
+                *["pip", "install", "--dry-run", "--target", f"{folder}/target"],
+                *["--python-platform", target.uv_platform, "--python-version", python],
+                *["--no-deps", "--require-hashes", "--only-binary", ":all:"],
+                *["--requirement", str(requirements)],
+                environment=uv.for_locking() | {"MACOSX_DEPLOYMENT_TARGET": target.release},
+            )
+        except SpeedtestError as error:
+            if package := package_without_wheel(error.message):
+                return package
+            raise
+    return ""
+
+
+def _from_source(recipe: Recipe, package: locks.Package) -> bool:
+    own = package.name == canonicalize_name(recipe.distribution)
+    return own and (recipe.source_only or bool(recipe.build))
+
+
+def package_without_wheel(message: str) -> str:
+    """The package that uv finds no wheel of, from its error message; empty if that is not it."""
+    found = _NO_WHEEL.search(message)
+    return found[1] if found else ""
+
+
+def claims(recipe: Recipe, target: LockTarget, python: str) -> bool:
+    """Whether ``recipe`` says that it works there."""
+    fits = SpecifierSet(recipe.python).contains(f"{python}.0")
+    return fits and not unsuited(recipe, target.platform, target.release)
+
+
+def excessive(recipe: Recipe, lock: str, found: Mapping[str, Lacking]) -> list[str]:
+    """What ``recipe`` claims and its lock cannot serve, one line per target."""
+    problems = []
+    for target in TARGETS:
+        missing = found.get(str(target), {})
+        claimed = [python for python in missing if claims(recipe, target, python)]
+        if claimed:
+            packages = ", ".join(dict.fromkeys(missing[python] for python in claimed))
+            problems.append(
+                f"{recipe.name} claims {target} with Python {', '.join(claimed)}, and {lock} "
+                f"cannot be installed there: {packages} has no wheel"
+            )
+    return problems
+
+
+def ask(recipe: Recipe, text: str) -> dict[str, Lacking]:
+    """What a lock lacks, by target. Raises SpeedtestError as `lacking`."""
+    every = [(target, python) for target in TARGETS for python in PYTHONS]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = pool.map(lambda each: lacking(recipe, text, *each), every)
+        found: dict[str, Lacking] = {}
+        for (target, python), package in zip(every, answers, strict=True):
+            if package:
+                found.setdefault(str(target), {})[python] = package
+    return found
+
+
+def record_path() -> Path:
+    """The file that has the answers."""
+    folder = resources.files("mac_whisper_speedtest.backends")
+    return Path(str(folder.joinpath("lock_targets.json")))
+
+
+def read_record() -> Record:
+    """The answers of the last time. Raises ValueError and OSError."""
+    return files.decode_json(record_path().read_bytes(), Record)
+
+
+def write_record(found: Record) -> None:
+    """Write the answers. Raises StorageError."""
+    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+    files.write_bytes(record_path(), text.encode())
