@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from mac_whisper_speedtest.machine import cpu, macos
+from fakes import machines as m
+from mac_whisper_speedtest.machine import contention, cpu, macos
 from mac_whisper_speedtest.machine.cpu import Cpu, CpuCounters, TreeTimes
 from mac_whisper_speedtest.machine.probe import Target
-from mac_whisper_speedtest.machine.reader import UnknownFactError
+from mac_whisper_speedtest.machine.reader import Answer, Unknown, UnknownFactError
 
 SPIN = "import sys\nprint('on', flush=True)\nwhile True: pass"
 WAIT = "import time, sys\nprint('on', flush=True)\ntime.sleep(60)"
@@ -59,6 +60,62 @@ def test_outside_is_what_the_machine_did_without_the_worker_and_this_tool() -> N
     assert figures["outside_share"].quality == "±0.01 cores"
 
 
+FAST, SLOW = 4, 4  # cores of an M1, and threads of its worker
+
+
+@pytest.mark.parametrize(
+    ("others", "tree_slow", "busy_slow", "disturbing", "disturbed"),
+    [
+        # Daemons on efficiency cores, which the worker has not; on fast ones they are too much.
+        (0.9, 0.0, 0.9, 0.0, False),
+        (0.9, 0.0, 0.0, 0.9, True),
+        # One program on a fast core, daemons besides.
+        (1.6, 0.0, 0.6, 1.0, True),
+        # All efficiency cores full: half of them is tolerated.
+        (4.0, 0.0, 4.0, 2.0, True),
+        # A program that has driven a thread of the worker to an efficiency core.
+        (1.0, 0.8, 1.0, 0.8, True),
+        # Where macOS does not say where the worker ran, nothing is spared.
+        (0.9, None, 0.9, 0.9, True),
+    ],
+)
+def test_work_on_efficiency_cores_disturbs_only_where_there_is_much_of_it(
+    others: float,
+    tree_slow: float | None,
+    busy_slow: float,
+    disturbing: float,
+    disturbed: bool,
+) -> None:
+    wall, tree = 10.0, 10.0 * FAST
+    worker = TreeTimes({1: tree}, slow=None if tree_slow is None else tree_slow * wall)
+    before = CpuCounters(wall_s=0.0, machine_s=0.0, tree=TreeTimes({1: 0.0}), tool_s=0.0)
+    after = CpuCounters(wall, tree + others * wall, worker, 0.0, busy_slow * wall)
+    used = cpu.usage(before, after, 0.04, FAST + SLOW, SLOW)
+    figures = cpu.readings(used)
+    assert figures["outside_cpu_s"].value == pytest.approx(others * wall)
+    assert figures["disturbing_s"].value == pytest.approx(disturbing * wall)
+    found = contention.outside_work(figures)
+    assert isinstance(found, contention.Outside)
+    judged = contention.judge_contention(found, cores=FAST, threads=FAST)
+    assert judged.disturbed is disturbed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="binds a process to a core")
+def test_half_of_a_core_that_saves_energy_is_spared_in_earnest(waiting: int, spinning: int) -> None:
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(spinning, {core})
+    for _ in range(10):  # on a busy machine a reading may be torn, and is refused
+        probe = Cpu(frozenset({core}))
+        probe.begin(Target(waiting))
+        time.sleep(0.5)
+        figures = probe.end(Target(waiting))
+        if figures["outside_cpu_s"].value is not None:
+            break
+    names = ("outside_cpu_s", "disturbing_s", "wall_s")
+    outside, disturbing, wall = (figures[name].value or 0.0 for name in names)
+    assert outside - disturbing == pytest.approx(0.5 * wall, abs=0.05)
+
+
 def test_rounding_never_makes_outside_work_negative() -> None:
     before = CpuCounters(wall_s=0.0, machine_s=0.0, tree=TreeTimes({}), tool_s=0.0)
     after = CpuCounters(wall_s=1.0, machine_s=1.99, tree=TreeTimes({1: 2.0}), tool_s=0.0)
@@ -99,9 +156,9 @@ def test_a_process_outside_the_worker_is_seen_taking_a_core(waiting: int, spinni
     assert own is not None
     assert own < 0.05
     assert outside > taken - 0.1
-    found = cpu.outside_work(figures)
-    assert isinstance(found, cpu.Outside)
-    assert cpu.judge_contention(found, cores=2, threads=2).disturbed
+    found = contention.outside_work(figures)
+    assert isinstance(found, contention.Outside)
+    assert contention.judge_contention(found, cores=2, threads=2).disturbed
 
 
 def test_the_same_process_inside_the_workers_tree_is_not_outside() -> None:
@@ -247,11 +304,13 @@ def test_a_mac_whose_list_lacks_the_worker_itself_reads_every_process(
 def test_a_mac_counts_children_that_have_ended(
     played: dict[int, list[int]], waiting: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rusage = macos.Rusage(1, 2, 3, ended_ticks=48_000_000)
+    rusage = macos.Rusage(1, 2, 3, ended_ticks=48_000_000, slow_ticks=24_000_000)
     monkeypatch.setattr(macos, "process_rusage", lambda _pid: rusage)
     monkeypatch.setattr(macos, "tick_s", lambda: 125 / 3 / 1e9)
     assert played == {}
-    assert cpu.tree_times(waiting).ended == pytest.approx(2.0)
+    found = cpu.tree_times(waiting)
+    assert found.ended == pytest.approx(2.0)
+    assert found.slow == pytest.approx(1.0)
 
 
 def test_where_macos_does_not_say_they_are_not_counted(
@@ -262,4 +321,38 @@ def test_where_macos_does_not_say_they_are_not_counted(
 
     monkeypatch.setattr(macos, "process_rusage", refused)
     assert played == {}
-    assert cpu.tree_times(waiting).ended == 0.0
+    found = cpu.tree_times(waiting)
+    assert (found.ended, found.slow) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("macos_here", "cores", "answers", "slow"),
+    [
+        (True, 12, m.M3_PRO, {0, 1, 2, 3, 4, 5}),
+        (True, 4, m.M3_PRO, set()),  # the kernel counts fewer than the device tree has
+        (True, 12, {**m.M3_PRO, m.CPUS: Unknown("ioreg did not answer in 5 s")}, set()),
+        (True, 12, {}, set()),
+        (True, 4, m.MAC_VM, set()),
+        (False, 12, m.M3_PRO, set()),
+    ],
+)
+def test_efficiency_cores_are_spared_only_where_they_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+    macos_here: bool,
+    cores: int,
+    answers: dict[str, Answer],
+    slow: set[int],
+) -> None:
+    monkeypatch.setattr(macos, "HERE", macos_here)
+    monkeypatch.setattr(cpu, "Reader", lambda: m.Recorded(answers, platform="darwin"))
+    cpu._efficiency_cpus.cache_clear()
+    assert cpu._efficiency_cpus(cores) == frozenset(slow)
+    cpu._efficiency_cpus.cache_clear()
+
+
+def test_the_busy_time_of_some_cores_is_part_of_that_of_all() -> None:
+    count = psutil.cpu_count() or 1
+    machine_s, slow_s = cpu.machine_busy_s(frozenset(range(count)))
+    assert machine_s == slow_s > 0
+    assert machine_s == pytest.approx(cpu.machine_busy_s()[0], abs=1.0 + 0.02 * count)
+    assert 0 < cpu.machine_busy_s(frozenset({0}))[1] < machine_s or count == 1

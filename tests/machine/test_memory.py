@@ -100,14 +100,15 @@ def buffer(version: int, words: dict[int, int], spare: int = 0) -> bytes:
 
 
 def test_version_6_of_macos_accounts_is_read_as_laid_out() -> None:
-    words = {6: 60, 7: 70, 10: 3, 11: 4, 28: 280, 40: 400, 44: 440, 45: 450}
+    words = {0: 50, 1: 9, 6: 60, 7: 70, 10: 3, 11: 4, 28: 280}
+    words |= {36: 30, 37: 8, 40: 400, 44: 440, 45: 450}
     assert len(buffer(6, words)) == 464
     found = macos.parse_rusage(buffer(6, words, spare=560), 6)
-    assert found == Rusage(60, 70, 280, 7, neural=440, neural_peak=450, energy_nj=400)
+    assert found == Rusage(60, 70, 280, 7, 21, neural=440, neural_peak=450, energy_nj=400)
 
 
 def test_version_4_knows_nothing_of_the_neural_engine() -> None:
-    words = {6: 60, 7: 70, 10: 3, 28: 280}
+    words = {0: 50, 6: 60, 7: 70, 10: 3, 28: 280}
     assert len(buffer(4, words)) == 296
     found = macos.parse_rusage(buffer(4, words, spare=500), 4)
     assert found == Rusage(60, 70, 280, 3)

@@ -1,124 +1,21 @@
-"""Processor time of a worker's tree and of everything else, and whether a sample was disturbed."""
+"""Processor time of a worker's tree and of everything else, by kind of core where there are two."""
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
-from mac_whisper_speedtest.machine import macos
+from mac_whisper_speedtest.machine import apple, macos
+from mac_whisper_speedtest.machine.contention import FREE_SHARE
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
-from mac_whisper_speedtest.machine.reader import Unknown, UnknownFactError, attempt, require
-
-BASE_SHARE = 0.05
-"""Of all logical cores. Daemons of an idle system stay below it, and a backend with a thread on
-every core loses about as much."""
-
-BASE_CORES = 0.5
-"""On no machine do idle daemons use more than this; one program that computes uses a whole core."""
-
-FREE_SHARE = 0.5
-"""Of the cores on which the backend has no thread. Work that fits there still uses memory bandwidth
-and lowers clocks, and is not always scheduled there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """Work outside the worker during a span, or several.
-
-    Attributes:
-        cpu_s: processor seconds of everything but the worker's tree and this tool.
-        resolution_s: the error bound of ``cpu_s``.
-    """
-
-    cpu_s: float
-    wall_s: float
-    resolution_s: float
-
-    @property
-    def cores(self) -> float:
-        """The mean number of cores in use."""
-        return self.cpu_s / self.wall_s
-
-
-@dataclass(frozen=True, slots=True)
-class Judgment:
-    """Whether a sample was disturbed.
-
-    Attributes:
-        disturbed: ``None`` where the counters are too coarse.
-        limit_cores: the tolerated amount of other work, in cores.
-        words: what was measured, for people.
-    """
-
-    disturbed: bool | None
-    limit_cores: float
-    words: str
-
-
-def outside_work(readings: Mapping[str, Reading]) -> Outside | str:
-    """The outside work from the figures of `Cpu`, or why it is not known."""
-    names = ("outside_cpu_s", "wall_s", "cpu_resolution_s")
-    values = []
-    for name in names:
-        found = readings.get(name, Reading(None, "s", f"{name} was not metered"))
-        if found.value is None:
-            return found.reason
-        values.append(found.value)
-    return Outside(*values)
-
-
-def combine(spans: Iterable[Outside]) -> Outside | None:
-    """Several spans as one, for samples too short to be judged alone; ``None`` if there are none.
-
-    The errors are added: the worst case.
-    """
-    spans = list(spans)
-    if not spans:
-        return None
-    return Outside(
-        sum(each.cpu_s for each in spans),
-        sum(each.wall_s for each in spans),
-        sum(each.resolution_s for each in spans),
-    )
-
-
-def limit(*, cores: int, threads: int) -> float:
-    """The cores that other programs may use before a sample counts as disturbed.
-
-    ``min(BASE_SHARE * cores, BASE_CORES) + FREE_SHARE * max(0, cores - threads)``
-
-    Args:
-        cores: the performance cores where there are two kinds, else all logical cores.
-        threads: of the worker.
-    """
-    return min(BASE_SHARE * cores, BASE_CORES) + FREE_SHARE * max(0, cores - threads)
-
-
-def judge_contention(outside: Outside, *, cores: int, threads: int) -> Judgment:
-    """Whether other work exceeded the `limit`.
-
-    Where the counters' error is more than half of the limit, the answer must be the same at both
-    ends of the error interval; otherwise the span is too short to judge.
-    """
-    allowed = limit(cores=cores, threads=threads)
-    if outside.wall_s <= 0:
-        return Judgment(None, allowed, "no time passed")
-    error = outside.resolution_s / outside.wall_s
-    words = f"others used {outside.cores:.2f} cores (limit {allowed:.2f})"
-    if error > allowed / 2:
-        if outside.cores - error > allowed:
-            return Judgment(disturbed=True, limit_cores=allowed, words=words)
-        if outside.cores + error <= allowed:
-            return Judgment(disturbed=False, limit_cores=allowed, words=words)
-        short = f"{outside.wall_s:.2f} s are too short to judge: {words}, ±{error:.2f}"
-        return Judgment(None, allowed, short)
-    return Judgment(outside.cores > allowed, allowed, words)
-
+from mac_whisper_speedtest.machine.reader import Reader, Unknown, UnknownFactError, attempt, require
 
 # The processes of a worker: itself and its descendants.
 
@@ -187,6 +84,7 @@ UNITS = {
     "cores_used": "cores",
     "outside_cpu_s": "s",
     "outside_share": "cores",
+    "disturbing_s": "s",
     "cpu_resolution_s": "s",
 }
 
@@ -206,10 +104,13 @@ class TreeTimes:
     Attributes:
         living: of each process, by its id.
         ended: of children that have ended and been waited for.
+        slow: of all living processes, on efficiency cores; ``None`` where macOS does not say, and 0
+            elsewhere.
     """
 
     living: Mapping[int, float]
     ended: float = 0.0
+    slow: float | None = 0.0
 
     @property
     def total(self) -> float:
@@ -223,6 +124,7 @@ class CpuCounters:
 
     Attributes:
         machine_s: busy time of all cores since the machine started.
+        slow_s: that of efficiency cores alone.
         tree: processor time of the worker's tree.
         tool_s: processor time of this process.
     """
@@ -231,6 +133,7 @@ class CpuCounters:
     machine_s: float
     tree: TreeTimes
     tool_s: float
+    slow_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +143,8 @@ class CpuUsage:
     Attributes:
         cpu_s: processor time of the worker's tree.
         outside_cpu_s: processor time of everything but the tree and this tool; never below 0.
+        spared_s: the part of it that is tolerated on efficiency cores, on which no thread of the
+            worker is counted on: up to half of them.
         resolution_s: the error bound of ``outside_cpu_s``.
     """
 
@@ -247,6 +152,7 @@ class CpuUsage:
     cpu_s: float
     outside_cpu_s: float
     resolution_s: float
+    spared_s: float = 0.0
 
 
 def resolution_s(cores: int, tick_s: float) -> float:
@@ -258,7 +164,9 @@ def resolution_s(cores: int, tick_s: float) -> float:
     return tick_s * (1 + math.sqrt(cores))
 
 
-def usage(before: CpuCounters, after: CpuCounters, resolution: float, cores: int) -> CpuUsage:
+def usage(
+    before: CpuCounters, after: CpuCounters, resolution: float, cores: int, slow_cores: int = 0
+) -> CpuUsage:
     """The processor time used between two readings of the counters.
 
     ``outside = machine - tree - tool``: all other busy time, of daemons, other users and the
@@ -269,6 +177,7 @@ def usage(before: CpuCounters, after: CpuCounters, resolution: float, cores: int
         after: at its end.
         resolution: see `resolution_s`.
         cores: of the machine, logical.
+        slow_cores: those of them that save energy.
 
     Raises:
         UnknownFactError: a process of the tree ended and its time is counted nowhere, or the
@@ -287,7 +196,20 @@ def usage(before: CpuCounters, after: CpuCounters, resolution: float, cores: int
             f"the counters contradict each other: {outside:.2f} s of other work in {wall_s:.2f} s "
             f"on {cores} cores"
         )
-    return CpuUsage(wall_s, tree_s, max(0.0, outside), resolution)
+    outside = max(0.0, outside)
+    return CpuUsage(
+        wall_s, tree_s, outside, resolution, _spared(before, after, outside, slow_cores)
+    )
+
+
+def _spared(before: CpuCounters, after: CpuCounters, outside_s: float, slow_cores: int) -> float:
+    """See `CpuUsage`; 0 where it is not known how much of the tree's work was on such cores."""
+    if before.tree.slow is None or after.tree.slow is None:
+        return 0.0
+    # Where the tree itself was moved to these cores, others had the fast ones meanwhile.
+    others_s = after.slow_s - before.slow_s - max(0.0, after.tree.slow - before.tree.slow)
+    most_s = FREE_SHARE * slow_cores * (after.wall_s - before.wall_s)
+    return max(0.0, min(others_s, outside_s, most_s))
 
 
 def readings(used: CpuUsage) -> dict[str, Reading]:
@@ -306,6 +228,7 @@ def readings(used: CpuUsage) -> dict[str, Reading]:
         "outside_share": Reading(share, "cores", quality=f"±{open_share:.2f} cores")
         if open_share <= _WORST_SHARE
         else Reading(None, "cores", too_short),
+        "disturbing_s": Reading(used.outside_cpu_s - used.spared_s, "s", quality=quality),
         "cpu_resolution_s": Reading(used.resolution_s, "s"),
     }
 
@@ -314,8 +237,8 @@ class Cpu:
     """Processor time over a span.
 
     Its figures are in `UNITS`. ``outside_share`` is ``outside_cpu_s / wall_s``: the mean number of
-    cores busy with other work. Spans too short for it can still be added
-    (:func:`~mac_whisper_speedtest.machine.cpu.combine`).
+    cores busy with other work. ``disturbing_s`` is the part of ``outside_cpu_s`` by which a sample
+    is judged: on Macs with efficiency cores, without half of these.
 
     Limits: in a container the counters may be the whole machine's or only its own. Work that system
     processes do for the worker (kernel threads, Core ML's compiler and the Neural Engine's daemon)
@@ -324,43 +247,68 @@ class Cpu:
 
     name = "cpu"
 
-    def __init__(self) -> None:
+    def __init__(self, slow: frozenset[int] | None = None) -> None:
+        """Take the logical CPUs ``slow`` for efficiency cores; by default this machine's."""
         self._before: CpuCounters | Unknown = Unknown("begin was not called")
         self._cores = psutil.cpu_count() or 1
         self._resolution = resolution_s(self._cores, 1 / os.sysconf("SC_CLK_TCK"))
+        self._slow = _efficiency_cpus(self._cores) if slow is None else slow
 
     def begin(self, target: Target) -> None:
         """Read before the span, the machine last, to be close to the span."""
-        self._before = attempt(lambda: _counters_before(target.worker))
+        self._before = attempt(lambda: self._counters_before(target.worker))
 
     def end(self, target: Target) -> dict[str, Reading]:
         """Read after the span, the machine first."""
         used = attempt(
             lambda: usage(
-                require(self._before), _counters_after(target.worker), self._resolution, self._cores
+                require(self._before),
+                self._counters_after(target.worker),
+                self._resolution,
+                self._cores,
+                len(self._slow),
             )
         )
         return unmeasured(UNITS, used.reason) if isinstance(used, Unknown) else readings(used)
 
+    def _counters_before(self, pid: int) -> CpuCounters:
+        tree = tree_times(pid)
+        tool_s = time.process_time()
+        machine_s, slow_s = machine_busy_s(self._slow)
+        return CpuCounters(time.perf_counter(), machine_s, tree, tool_s, slow_s)
 
-def _counters_before(pid: int) -> CpuCounters:
-    tree = tree_times(pid)
-    tool_s = time.process_time()
-    return CpuCounters(
-        machine_s=machine_busy_s(), wall_s=time.perf_counter(), tree=tree, tool_s=tool_s
-    )
-
-
-def _counters_after(pid: int) -> CpuCounters:
-    wall_s = time.perf_counter()
-    machine_s = machine_busy_s()
-    tool_s = time.process_time()
-    return CpuCounters(machine_s=machine_s, wall_s=wall_s, tree=tree_times(pid), tool_s=tool_s)
+    def _counters_after(self, pid: int) -> CpuCounters:
+        wall_s = time.perf_counter()
+        machine_s, slow_s = machine_busy_s(self._slow)
+        tool_s = time.process_time()
+        return CpuCounters(wall_s, machine_s, tree_times(pid), tool_s, slow_s)
 
 
-def machine_busy_s() -> float:
-    """Seconds that all cores together have been busy since the machine started."""
-    times = psutil.cpu_times()
+@functools.cache
+def _efficiency_cpus(cores: int) -> frozenset[int]:
+    """The CPUs of a Mac that save energy; none where that is not known, or elsewhere.
+
+    Then no work of others is spared: an idle Mac may be taken for a disturbed one, and never the
+    other way round.
+    """
+    if not macos.HERE:
+        return frozenset()
+    reader = Reader()
+    kinds = apple.core_kinds(reader)
+    found = kinds if isinstance(kinds, Unknown) else apple.efficiency_cpus(reader, kinds)
+    known = isinstance(found, frozenset) and found <= frozenset(range(cores))
+    return found if isinstance(found, frozenset) and known else frozenset()
+
+
+def machine_busy_s(slow: frozenset[int] = frozenset()) -> tuple[float, float]:
+    """Seconds that all cores together, and these CPUs, were busy since the machine started."""
+    if not slow:
+        return _busy_s(psutil.cpu_times()), 0.0
+    each = [_busy_s(times) for times in psutil.cpu_times(percpu=True)]
+    return sum(each), sum(each[number] for number in slow)
+
+
+def _busy_s(times: Any) -> float:
     return float(sum(getattr(times, name, 0.0) for name in _BUSY))
 
 
@@ -377,6 +325,7 @@ def tree_times(pid: int) -> TreeTimes:
     """
     living: dict[int, float] = {}
     ended = 0.0
+    slow: float | None = 0.0
     for process in members(pid):
         try:
             times = process.cpu_times()
@@ -386,15 +335,19 @@ def tree_times(pid: int) -> TreeTimes:
             continue  # it has just ended; its time now counts as its parent's children's
         living[process.pid] = _own_s(process.pid, times.user + times.system)
         ended += times.children_user + times.children_system
-        if macos.HERE:  # psutil gives 0 there
-            ended += _ended_s(process.pid)
-    return TreeTimes(living, ended)
+        if macos.HERE:
+            kernels = attempt(functools.partial(_kernels_times, process.pid))
+            gone, on_slow = (0.0, None) if isinstance(kernels, Unknown) else kernels
+            ended += gone
+            slow = None if slow is None or on_slow is None else slow + on_slow
+    return TreeTimes(living, ended, slow)
 
 
-def _ended_s(pid: int) -> float:
-    """Seconds of a process's children that have ended, on macOS; 0 where it does not say."""
-    found = attempt(lambda: macos.process_rusage(pid).ended_ticks * macos.tick_s())
-    return 0.0 if isinstance(found, Unknown) else found
+def _kernels_times(pid: int) -> tuple[float, float | None]:
+    """Seconds on macOS, where psutil gives neither: of ended children, and on efficiency cores."""
+    found, tick_s = macos.process_rusage(pid), macos.tick_s()
+    slow = None if found.slow_ticks is None else found.slow_ticks * tick_s
+    return found.ended_ticks * tick_s, slow
 
 
 def _own_s(pid: int, in_ticks: float) -> float:

@@ -20,10 +20,12 @@ UUID_BYTES = 16
 _WORDS = {4: 35, 6: 56}
 """64-bit words after the UUID, by version (``rusage_info_v4`` and ``_v6`` in <sys/resource.h>)."""
 
+_USER_TIME, _SYSTEM_TIME = 0, 1
 _RESIDENT_SIZE = 6
 _PHYS_FOOTPRINT = 7
 _CHILD_USER_TIME, _CHILD_SYSTEM_TIME = 10, 11
 _LIFETIME_MAX_PHYS_FOOTPRINT = 28
+_USER_PTIME, _SYSTEM_PTIME = 36, 37
 _ENERGY_NJ = 40
 _NEURAL_FOOTPRINT = 44
 _LIFETIME_MAX_NEURAL_FOOTPRINT = 45
@@ -43,6 +45,8 @@ class Rusage:
         footprint_peak: over the life of the process.
         ended_ticks: processor time of its children that have ended and been waited for, and of
             theirs, in ticks of `tick_s`.
+        slow_ticks: processor time of its own on efficiency cores, in such ticks; ``None`` before
+            macOS 13.
         neural: memory of the Neural Engine, accounted separately; ``None`` before macOS 13.
         neural_peak: over the life of the process.
         energy_nj: processor energy that the system attributes to the process, in nanojoules,
@@ -53,6 +57,7 @@ class Rusage:
     footprint: int
     footprint_peak: int
     ended_ticks: int = 0
+    slow_ticks: int | None = None
     neural: int | None = None
     neural_peak: int | None = None
     energy_nj: int | None = None
@@ -79,11 +84,15 @@ def parse_rusage(buffer: bytes, version: int) -> Rusage:
     def since_6(index: int) -> int | None:
         return words[index] if version >= 6 else None
 
+    own = words[_USER_TIME] + words[_SYSTEM_TIME]
     return Rusage(
         resident=words[_RESIDENT_SIZE],
         footprint=words[_PHYS_FOOTPRINT],
         footprint_peak=words[_LIFETIME_MAX_PHYS_FOOTPRINT],
         ended_ticks=words[_CHILD_USER_TIME] + words[_CHILD_SYSTEM_TIME],
+        slow_ticks=max(0, own - words[_USER_PTIME] - words[_SYSTEM_PTIME])
+        if version >= 6
+        else None,
         neural=since_6(_NEURAL_FOOTPRINT),
         neural_peak=since_6(_LIFETIME_MAX_NEURAL_FOOTPRINT),
         energy_nj=since_6(_ENERGY_NJ),

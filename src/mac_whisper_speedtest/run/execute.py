@@ -16,7 +16,7 @@ from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import caches as compile_caches
-from mac_whisper_speedtest.machine import cpu, host, memory, nvml
+from mac_whisper_speedtest.machine import contention, cpu, host, memory, nvml
 from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.host import Placement
@@ -139,15 +139,16 @@ class _Conversation:
     retakes: int = 0
     effective: s.Effective | None = None
     gpu: UsedGpu | None = None
+    device: str = ""
 
     def hold(self, rung: str, note: str) -> None:
         """Make all calls but the shutdown."""
         task, observer = self.task, self.observer
         observer.status("starting")
         hello = self.worker.hello()
-        device = self._load(hello, rung, note)
+        self._load(hello, rung, note)
         observer.status("first call")
-        self._warm_up(device)
+        self._warm_up()
         target = Target(self.worker.pid, self.gpu)
         for probe in task.probes:
             probe.begin(target)
@@ -186,12 +187,11 @@ class _Conversation:
             self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
         observer.status("ending")
 
-    def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> str:
-        """Load the weights; return the device in use."""
+    def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
         task, observer = self.task, self.observer
         observer.status("loading")
         load = self.worker.load(LoadParams(task.model, task.device, task.request.threads))
-        self.gpu = load.value.gpu
+        self.gpu, self.device = load.value.gpu, load.value.device
         warnings = [
             *contract_findings.fallbacks(
                 device=(task.device, load.value.device),
@@ -226,16 +226,15 @@ class _Conversation:
                 compile_cache=compile_caches.cache_state(load.value.device, self.caches),
             )
         )
-        return load.value.device
 
     def _params(self, recording: TaskRecording, kind: str) -> m.TranscribeParams:
         contract = self.task.request.decode_contract.for_recording(recording.language)
         return m.TranscribeParams(recording.audio, contract, kind)
 
-    def _warm_up(self, device: str) -> None:
+    def _warm_up(self) -> None:
         """Transcribe until the process is warm; where shapes matter, every recording once."""
         task, calls = self.task, list[Call]()
-        on_cpu = device.partition(" ")[0] == "cpu"
+        on_cpu = self.device.partition(" ")[0] == "cpu"
         while another_call(calls, on_cpu=on_cpu, enough=task.warm_up.enough):
             call = self._warm(task.first)
             if call is None:
@@ -243,7 +242,7 @@ class _Conversation:
             calls.append(call)
             self.observer.status("warming up")
         task.warm_up.learn(calls)
-        if device in task.cell.backend.compiles_shapes_on:
+        if self.device in task.cell.backend.compiles_shapes_on:
             due = {each.name: each for index in range(task.passes) for each in task.missing(index)}
             for recording in due.values():
                 if recording != task.first and recording.name not in task.crashed_on:
@@ -308,12 +307,11 @@ class _Conversation:
 
     def _disturbed(self, readings: dict[str, Reading]) -> str:
         """The use of other programs meanwhile, in words; empty when it was small or unknown."""
-        outside = cpu.outside_work(readings)
+        outside = contention.outside_work(readings)
         if isinstance(outside, str):
             return ""
-        judged = cpu.judge_contention(
-            outside, cores=self.task.cores, threads=self.task.request.threads
-        )
+        threads = contention.busy_threads(self.task.request.threads, self.device)
+        judged = contention.judge_contention(outside, cores=self.task.cores, threads=threads)
         return judged.words if judged.disturbed else ""
 
     def _may_retake(self, cost_s: float) -> bool:

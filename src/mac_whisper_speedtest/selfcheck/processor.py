@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
-from mac_whisper_speedtest.machine import cpu, describe
+from mac_whisper_speedtest.machine import contention, describe
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import UnknownFactError
@@ -55,14 +55,15 @@ def _watched(target: Target, seconds: float) -> Figures:
     return metered(probe, target)
 
 
-def _outside(target: Target, windows: int, prefix: str) -> Figures:
+def _outside(target: Target, windows: int, prefix: str, figure: str = "outside_cpu_s") -> Figures:
     """Cores that others used in windows of a second in which nothing is done here."""
     shares: list[float] = []
     for _ in range(windows):
-        found = _watched(target, 1.0)["outside_share"]
-        if not isinstance(found, float):
-            return {prefix: found}
-        shares.append(found)
+        found = _watched(target, 1.0)
+        used_s, wall_s = found[figure], found["wall_s"]
+        if not isinstance(used_s, float) or not isinstance(wall_s, float):
+            return {prefix: used_s}
+        shares.append(used_s / wall_s)
     return {prefix: shares}
 
 
@@ -183,8 +184,8 @@ def measure_idle(bench: Workbench) -> Measurement:
     """Nothing is done for some seconds."""
     threads = describe.default_threads()
     with bench.known_worker() as known:
-        shares = _outside(known.target, IDLE_WINDOWS, "outside_share")
-    limit = cpu.limit(cores=threads, threads=threads)
+        shares = _outside(known.target, IDLE_WINDOWS, "outside_share", "disturbing_s")
+    limit = contention.limit(cores=threads, threads=threads)
     figures = {"limit_cores": limit, "threads": float(threads)} | load_figures()
     return measurement("processor idle", {**shares, **figures})
 
