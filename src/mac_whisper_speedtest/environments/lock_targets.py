@@ -138,6 +138,7 @@ def excessive(recipe: Recipe, lock: str, found: Mapping[str, Lacking]) -> list[s
 def ask(recipe: Recipe, text: str) -> dict[str, Lacking]:
     """What a lock lacks, by target. Raises SpeedtestError as `lacking`."""
     every = [(target, python) for target in TARGETS for python in PYTHONS]
+    uv.program()  # fills the cache of sysconfig, which is not safe to fill in two threads at once
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         answers = pool.map(lambda each: lacking(recipe, text, *each), every)
         found: dict[str, Lacking] = {}
