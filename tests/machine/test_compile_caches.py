@@ -61,6 +61,8 @@ def test_a_python_that_is_a_framework_has_a_cache_under_another_name(
     (bundles(tmp_path, name, "25A354") / "A1").mkdir(parents=True)
     seen = caches.compile_caches("python3.11", home=tmp_path, build="25A354")
     assert caches.cache_state("coreml", seen) == caches.PRESENT
+    newer = caches.compile_caches("python3.11", home=tmp_path, build="25B78")
+    assert caches.cache_state("coreml", newer).startswith("unknown: a Python may have its cache")
     other = caches.compile_caches("speedtest-whisperkit", home=tmp_path, build="25A354")
     assert caches.cache_state("coreml", other) == caches.ABSENT
 

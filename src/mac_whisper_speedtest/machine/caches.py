@@ -155,7 +155,8 @@ def compile_caches(program: str, *, home: Path | None = None, build: str | None 
         found = _build()
         build = "" if isinstance(found, Unknown) else found
     root = (home or Path.home()) / "Library" / "Caches"
-    names = (program, *(_FRAMEWORK_PYTHON if program.lower().startswith("python") else ()))
+    python = program.lower().startswith("python")
+    names = (program, *(_FRAMEWORK_PYTHON if python else ()))
     own, shared = [root / name / _BUNDLES / build for name in names], root / _BUNDLES / build
     folders = (*own, shared)
     if not build:
@@ -166,6 +167,8 @@ def compile_caches(program: str, *, home: Path | None = None, build: str | None 
     in_own, in_shared = seen
     if in_shared and not in_own:
         return Caches(Unknown("only the cache that all programs share has bundles"), folders)
+    if python and not in_own:
+        return Caches(Unknown("a Python may have its cache under another name"), folders)
     return Caches(in_own, folders)
 
 
