@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.report.console import TextConsole
 from mac_whisper_speedtest.selfcheck.bench import Figures, measurement, not_measured
 from mac_whisper_speedtest.selfcheck.checks import judged
-from mac_whisper_speedtest.selfcheck.kit import write_kit
+from mac_whisper_speedtest.selfcheck.kit import read_kit, write_kit
 
 RIGHT = measurement("clock", {"step_s": 4e-8})
 PLANTED = [
@@ -86,12 +87,22 @@ def test_a_page_fits_into_80_columns() -> None:
 
 SCRIPT = """
 import sys
+from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.cli import main
+interrupts.handle_for_good()
 from mac_whisper_speedtest.selfcheck import backends, checks
 checks.CHECKS = tuple(each for each in checks.CHECKS if each.name in sys.argv[1].split(","))
 backends.targets = lambda **_: iter(())
 sys.argv = ["speedtest", *sys.argv[2:]]
 sys.exit(main())
+"""
+
+
+WAITS = """
+import dataclasses, time
+*others, last = checks.CHECKS
+wait = dataclasses.replace(last, question="awake?", measure=lambda bench: time.sleep(60))
+checks.CHECKS = (*others, wait)
 """
 
 
@@ -119,3 +130,27 @@ def test_a_simulated_mac_is_described_and_its_faults_are_found(tool: Tool, tmp_p
     again = tool("selfcheck", "show", kit).stdout.splitlines()
     failures = [[row.split() for row in page if row.startswith("FAIL")] for page in (rows, again)]
     assert failures[0] == failures[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_shows_and_writes_what_was_found(
+    tool: Tool, tmp_path: Path, number: int
+) -> None:
+    kit = tmp_path / "kit.zip"
+    waiting = SCRIPT.replace("sys.argv = [", f"{WAITS}\nsys.argv = [", 1)
+    with subprocess.Popen(
+        [sys.executable, "-c", waiting, "identity,clock,awake", "selfcheck", "-o", str(kit)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=tool.environment,
+    ) as called:  # fmt: skip
+        assert called.stderr is not None
+        for line in called.stderr:
+            if "awake" in line:
+                break
+        called.send_signal(number)
+        stdout, _ = called.communicate(timeout=60)
+    assert called.returncode == ExitCode.INTERRUPTED
+    rows = stdout.splitlines()
+    assert any(row.startswith("PASS") and "clock" in row for row in rows)
+    assert any(row.startswith("NOT KNOWN") and "interrupted" in row for row in rows)
+    assert read_kit(kit).interrupted
+    assert {each.check for each in read_kit(kit).measurements} >= {"identity", "clock"}

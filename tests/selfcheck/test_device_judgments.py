@@ -144,3 +144,12 @@ def test_a_backend_that_fails() -> None:
     name = "openai-whisper on mps"
     figures: Figures = {"status": "crashed", "message": "crashed with SIGSEGV during load"}
     assert states(measurement("backend", figures, subject=name)) == {name: "fail"}
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "load", "state"), [(90, 0.5, "fail"), (31, 0.5, "unknown"), (90, 30, "unknown")]
+)
+def test_a_backend_without_an_answer(limit_s: float, load: float, state: str) -> None:
+    figures: Figures = {"status": "timeout", "message": "no answer", "limit_s": limit_s}
+    found = measurement("backend", {**QUIET, **figures, "load_average": load}, subject="a on cpu")
+    assert states(found) == {"a on cpu": state}

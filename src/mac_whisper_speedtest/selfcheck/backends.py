@@ -27,8 +27,11 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.prepare import Prepared, backends_of, prepare
 from mac_whisper_speedtest.selfcheck.bench import (
+    CLOSE,
     Figures,
     Workbench,
+    is_busy,
+    load_figures,
     measurement,
     not_measured,
 )
@@ -43,7 +46,8 @@ MODEL = "tiny.en"
 CALLS = 10
 TIME_S = 30.0
 """Of one backend on one device, without what starts and loads it."""
-STAGE_S = 90.0
+STAGE_S, _LEAST_S = 90.0, 30.0
+"""Of one stage of its worker, and the least for that however little time is left."""
 LARGEST_WER = 0.25
 """Of clear speech; a backend that hears something else is broken, not merely small."""
 WER_DIFFERS = 0.05
@@ -116,8 +120,8 @@ def _measure(target: BackendTarget, bench: Workbench) -> Measurement:
         rounds=1,
         passes=CALLS,
         device=device,
-        max_time_s=bench.at_most(TIME_S, 2),
-        timeout_s=bench.at_most(STAGE_S, 2),
+        max_time_s=bench.at_most(TIME_S),
+        timeout_s=max(_LEAST_S, bench.at_most(STAGE_S)),
         retake=False,
     )
     prepared = prepare(request, backends_of(request), notify=lambda _: None)
@@ -136,8 +140,9 @@ def _measure(target: BackendTarget, bench: Workbench) -> Measurement:
         if ending is None or ending.status == "unavailable":
             return unmeasured(ending.message if ending else cell.status)
         status: Figures = {"status": ending.status, "message": ending.message}
+        status |= {"limit_s": request.timeout_s, **load_figures()}
         return measurement("backend", status, subject=subject, gpu=gpu)
-    figures = _figures(cell)
+    figures = {**_figures(cell), "limit_s": request.timeout_s, **load_figures()}
     if device in {"cpu", "auto"}:
         bench.heard[backend.label] = cell.samples[-1].text
     elif backend.label in bench.heard:
@@ -219,6 +224,13 @@ def judge(found: Measurement) -> list[CheckupLine]:
     name = found.subject
     if found.text("status") != "ok":
         seen = f"{found.text('status')}: {found.text('message')}"
+        if found.text("status") == "timeout":
+            if is_busy(found):
+                return [unknown(name, f"the machine is busy: {seen}", CLOSE)]
+            if found.number("limit_s") < STAGE_S:
+                return [
+                    unknown(name, f"no time was left: {seen}", "install fewer backends; repeat")
+                ]
         return [fail(name, seen, f"speedtest run -m {MODEL} -b {name.partition(' ')[0]}")]
     lines = [
         _aspect(name, aspect, judge_one, found)

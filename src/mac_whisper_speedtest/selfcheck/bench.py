@@ -74,6 +74,7 @@ class Workbench:
         raw: texts of the system's tools, by the names in `kit.RAW`; checks add to them.
         gpus: the kinds of GPU that were found: ``cuda``, ``metal``.
         ends_at: when everything must have ended, by the monotonic clock.
+        left: checks that are not done yet, which share the time until then.
         heard: label of a backend → its text on the CPU.
     """
 
@@ -82,12 +83,12 @@ class Workbench:
     raw: dict[str, str] = field(default_factory=dict)
     gpus: frozenset[str] = frozenset()
     ends_at: float = math.inf
+    left: int = 1
     heard: dict[str, str] = field(default_factory=dict)
 
-    def at_most(self, seconds: float, parts: int = 1) -> float:
-        """``seconds``, or less where so many parts of it would not fit into what is left."""
-        left_s = (self.ends_at - time.monotonic()) / parts
-        return max(1.0, min(seconds, left_s))
+    def at_most(self, seconds: float) -> float:
+        """``seconds``, or what is left for each check if that is less."""
+        return max(1.0, min(seconds, (self.ends_at - time.monotonic()) / self.left))
 
     @contextmanager
     def known_worker(
@@ -146,11 +147,13 @@ def failed(check: str, why: str, *, subject: str = "", gpu: bool = False) -> Mea
 
 
 def metered(probe: Probe, target: Target, prefix: str = "") -> Figures:
-    """The figures of a probe whose span ends now."""
-    return {
-        f"{prefix}{name}": Unknown(each.reason) if each.value is None else each.value
-        for name, each in probe.end(target).items()
-    }
+    """The figures of a probe whose span ends now, and how far they are to be trusted."""
+    found: Figures = {}
+    for name, each in probe.end(target).items():
+        found[f"{prefix}{name}"] = Unknown(each.reason) if each.value is None else each.value
+        if each.quality:
+            found[f"{prefix}{name} quality"] = each.quality
+    return found
 
 
 def load_figures() -> Figures:

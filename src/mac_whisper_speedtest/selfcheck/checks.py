@@ -181,6 +181,7 @@ def perform(notify: Callable[[str], None], *, gpu: bool = False, locks: bool = F
             todo = planned(bench, locks=locks)
             for number, check in enumerate(todo, start=1):
                 spent_s = time.monotonic() - began
+                bench.left = len(todo) + 1 - number
                 notify(f"{number} of {len(todo)}, {spent_s:.0f} s: {check.question}")
                 found += _measured(check, bench, spent_s)
         except KeyboardInterrupt:

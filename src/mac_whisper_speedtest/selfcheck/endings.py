@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok
-from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement
+from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement, not_measured
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 from mac_whisper_speedtest.selfcheck.known_work import PIDS
+from mac_whisper_speedtest.selfcheck.memory import IMPORTERS, interpreter_with
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
 from mac_whisper_speedtest.worker.ownership import marked_processes
@@ -22,29 +23,44 @@ ENDINGS = {
     "SIGSEGV": ("crashed", "SIGSEGV"),
     "SIGKILL": ("crashed", "SIGKILL"),
     "memory": ("out_of_memory", "MemoryLimit"),
+    "memory of a GPU": ("out_of_memory", "MemoryLimit"),
 }
 """What ends a worker → the status and the class of error that must be reported."""
 ROOM = 256 << 20
 """Bytes that a worker may add before its limit; it then takes four times as many."""
+_OF_A_GPU = "memory of a GPU"
 _GONE_S = 2.0
 
 
 def measure(bench: Workbench) -> list[Measurement]:
     """Let workers end in every way; each has started two programs that left its session."""
-    return [_ended(bench, how) for how in ENDINGS]
+    return [*(_ended(bench, how) for how in ENDINGS if how != _OF_A_GPU), _over_limit_on_gpu(bench)]
 
 
-def _ended(bench: Workbench, how: str) -> Measurement:
+def _over_limit_on_gpu(bench: Workbench) -> Measurement:
+    """A worker that takes too much of a memory which it shares with the processor."""
+    if not bench.reader.macos:
+        why = "only on a Mac does a GPU use the machine's memory"
+        return not_measured("ending", why, subject=_OF_A_GPU)
+    for library in IMPORTERS:
+        if python := interpreter_with(library):
+            return _ended(bench, _OF_A_GPU, library=library, python=python)
+    why = "no backend with MLX or torch is installed"
+    return not_measured("ending", why, subject=_OF_A_GPU, gpu=True)
+
+
+def _ended(bench: Workbench, how: str, *, library: str = "numpy", python: str = "") -> Measurement:
     figures: Figures = {}
     children: list[int] = []
-    limit = _own_memory(bench) + ROOM if how == "memory" else None
-    with bench.known_worker(memory_limit=limit) as known:
+    too_much = how.startswith("memory")
+    limit = _own_memory(bench, library, python) + ROOM if too_much else None
+    with bench.known_worker(python=python, memory_limit=limit) as known:
         mark = known.mark
         try:
-            if how == "memory":
+            if too_much:
                 known.do("leave")
                 children = _started(known.scratch)
-                known.do("hold", library="numpy", size=4 * ROOM, seconds=30.0)
+                known.do("hold", library=library, size=4 * ROOM, seconds=30.0)
             else:
                 known.do("leave", ending="" if how == "killed" else how)
             children = _started(known.scratch)
@@ -63,13 +79,13 @@ def _ended(bench: Workbench, how: str) -> Measurement:
     for child in _alive(children):  # nothing stays behind even where the tool is wrong
         with contextlib.suppress(psutil.Error):
             psutil.Process(child).kill()
-    return measurement("ending", figures, subject=how)
+    return measurement("ending", figures, subject=how, gpu=how == _OF_A_GPU)
 
 
-def _own_memory(bench: Workbench) -> int:
+def _own_memory(bench: Workbench, library: str, python: str) -> int:
     """What a worker uses before it does anything."""
-    with bench.known_worker() as known:
-        known.do("hold", library="numpy", size=1)
+    with bench.known_worker(python=python) as known:
+        known.do("hold", library=library, size=4096)
         return process_tree.memory_use(known.worker.pid, 0).size_bytes
 
 

@@ -24,33 +24,33 @@ SIZE = 1 << 30
 TOLERANCE = 0.1
 """Of a gibibyte. The library's own buffers come on top."""
 _FREE = 3 * SIZE  # what must be available: the library takes some, too
-_IMPORTERS = {
+IMPORTERS = {
     "mlx": ("mlx_whisper", "parakeet_mlx", "lightning_whisper_mlx", "whisper_mps"),
     "torch": ("whisper", "transformers"),
 }
 """Library → the modules of backends whose environments have it."""
 _FIGURES = ("rss_bytes", "footprint_bytes", "guard_bytes", "allocator_bytes", "gpu_peak_bytes")
-_ON_GPU = ("metal", "gpu", "mps", "cuda")
+ON_GPU = ("metal", "gpu", "mps", "cuda")
 
 
 def interpreter_with(library: str) -> str:
     """The interpreter of an installed backend that has this library; empty if there is none."""
-    if library not in _IMPORTERS:
+    if library not in IMPORTERS:
         return ""
     for backend in registry.installed().values():
-        if backend.import_name in _IMPORTERS[library] and launch.is_installed(backend):
+        if backend.import_name in IMPORTERS[library] and launch.is_installed(backend):
             return launch.program(backend) or ""
     return ""
 
 
 def measure(bench: Workbench) -> list[Measurement]:
     """A worker allocates a gibibyte with numpy, and with each library that is installed."""
-    return [_allocated(bench, library) for library in ("numpy", *_IMPORTERS)]
+    return [_allocated(bench, library) for library in ("numpy", *IMPORTERS)]
 
 
 def _allocated(bench: Workbench, library: str) -> Measurement:
     python = interpreter_with(library)
-    gpu = library in _IMPORTERS
+    gpu = library in IMPORTERS
     check = "memory"
     if gpu and not python:
         why = "no backend with it is installed"
@@ -85,9 +85,12 @@ def judge(found: Measurement) -> list[CheckupLine]:
     """It is in the figures that the memory column and the memory limit are made of."""
     topic = f"1 GiB in {found.subject}"
     device = found.text("device")
-    on_gpu = device in _ON_GPU
+    on_gpu = device in ON_GPU
     risen = {name: rise for name in _FIGURES if (rise := _rise(found, name)) is not None}
-    words = ", ".join(f"{name.removesuffix('_bytes')} +{rise:.2f}" for name, rise in risen.items())
+    words = ", ".join(
+        f"{name.removesuffix('_bytes')} +{rise:.2f}{_quality(found, name)}"
+        for name, rise in risen.items()
+    )
     seen = f"on {device}: {words} GiB (limit ±{TOLERANCE:g})"
     if found.gpu and not on_gpu:
         return [unknown(topic, f"{found.subject} sees no GPU here; {seen}")]
@@ -97,6 +100,12 @@ def judge(found: Measurement) -> list[CheckupLine]:
         missing = ", ".join(name.removesuffix("_bytes") for name in wrong)
         return [fail(topic, f"{seen}; wrong: {missing}", "send the kit")]
     return [ok(topic, seen)]
+
+
+def _quality(found: Measurement, name: str) -> str:
+    """Whether a GPU's memory is the worker's own, or all that is used on it."""
+    quality = found.texts.get(f"{name} quality")
+    return f" ({quality})" if quality else ""
 
 
 def _needed(system: str, *, on_gpu: bool) -> tuple[str, ...]:
