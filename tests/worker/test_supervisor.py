@@ -355,6 +355,12 @@ def test_a_worker_is_held_to_its_limit_on_gpus_too(
     assert failure.value.ending.message == said
 
 
+def test_looks_at_the_memory_that_cost_much_are_rarer_and_never_stop() -> None:
+    assert supervisor.memory_check_pause_s(0.0003) == 0.5
+    assert supervisor.memory_check_pause_s(0.02) == pytest.approx(2.0)  # a hundredth of a core
+    assert supervisor.memory_check_pause_s(10.0) == 5.0
+
+
 def test_a_program_that_cannot_be_started_is_unavailable(tmp_path: Path) -> None:
     for argv in [("/no/such/program",), ("a\0b",), (str(tmp_path),)]:
         with pytest.raises(WorkerFailureError) as failure:

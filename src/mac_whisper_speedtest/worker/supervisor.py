@@ -31,7 +31,10 @@ T = TypeVar("T")
 
 SLOW_PERIODS = 3
 """Periods of a deadline. A stage is called slow after the first, long before it is killed."""
-_MEMORY_CHECK_S = 0.5
+_MEMORY_CHECK_S, _RAREST_MEMORY_CHECK_S = 0.5, 5.0
+_MEMORY_CHECK_SHARE = 0.01
+"""Of a core, at most: the memory is looked at while a call is timed, and without lists of children
+(/proc, macOS's) that takes a look at every process of the machine."""
 _MOST_LOG_LINES = 200
 """Lines of a worker's log that are passed on in one call."""
 
@@ -101,6 +104,11 @@ class Answer(Generic[T]):
     wall_s: float
 
 
+def memory_check_pause_s(cost_s: float) -> float:
+    """The time between two looks at the memory that take ``cost_s`` of processor time each."""
+    return min(max(_MEMORY_CHECK_S, cost_s / _MEMORY_CHECK_SHARE), _RAREST_MEMORY_CHECK_S)
+
+
 class Worker:
     """One worker process. A context manager: its exit kills everything that the worker started.
 
@@ -120,7 +128,7 @@ class Worker:
         self._deadlines = deadlines
         self._known_versions = launch.versions
         self._memory_limit, self._gpu_memory_limit = memory_limit, gpu_memory_limit
-        self._memory_checked = 0.0
+        self._memory_check_due = 0.0
         self._observer = observer or Observer()
         self._stage = m.Stage.SPAWN
         self._calls = self._messages = self._bytes = self._log_lines = 0
@@ -296,7 +304,7 @@ class Worker:
             pause = limit * (warned + 1) / SLOW_PERIODS - waited
             if self._memory_limit is not None:
                 self._check_memory(self._memory_limit)
-                pause = min(pause, _MEMORY_CHECK_S)
+                pause = min(pause, max(0.0, self._memory_check_due - time.perf_counter()))
             line = self._process.receive(pause)
             if line is None:
                 continue
@@ -358,13 +366,14 @@ class Worker:
             self._observer.log("warning", f"more than {_MOST_LOG_LINES} lines; left out")
 
     def _check_memory(self, limit: int) -> None:
-        now = time.perf_counter()
-        if now - self._memory_checked < _MEMORY_CHECK_S:
+        if time.perf_counter() < self._memory_check_due:
             return
-        self._memory_checked = now
+        began_s = time.thread_time()
         self._hold_to(limit, process_tree.memory_use(self.pid, limit))
         if self._gpu_memory_limit is not None:
             self._hold_to(self._gpu_memory_limit, process_tree.gpu_memory_use(self.pid))
+        pause_s = memory_check_pause_s(time.thread_time() - began_s)
+        self._memory_check_due = time.perf_counter() + pause_s
 
     def _hold_to(self, limit: int, used: MemoryUse | None) -> None:
         if used is not None and used.size_bytes > limit:
