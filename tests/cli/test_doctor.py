@@ -29,7 +29,7 @@ TOPICS = {
         "energy",
     ),
     *("power source", "power mode", "priority", "thermal state", "background load", "tool cache"),
-    *("tool data", "hugging face cache", "packages", "uv", "swift", "microphone", "hub"),
+    *("tool data", "hugging face cache", "packages", "command", "uv", "swift", "microphone", "hub"),
 }
 # Runs before the tool in every Python that it starts: no socket may leave this process.
 GUARD = """

@@ -319,3 +319,35 @@ def test_a_hub_that_is_not_there_is_a_warning(
     line = storage.inspect_network()
     assert line.state == "warn"
     assert "127.0.0.1:1 cannot be reached" in line.seen
+
+
+@pytest.mark.parametrize(
+    ("program", "state", "seen"),
+    [
+        (None, "ok", "no speedtest on PATH"),
+        (
+            "#!/usr/bin/python3\nfrom mac_whisper_speedtest.__main__ import main\nmain()\n",
+            "ok",
+            "speedtest is ",
+        ),
+        (  # of the package speedtest-cli
+            "#!/usr/bin/python3\nfrom speedtest import main\nmain()\n",
+            "warn",
+            "speedtest is another program: ",
+        ),
+        ("\x7fELF" + "\0" * 20_000 + "mac_whisper_speedtest", "warn", "another program"),
+    ],
+)
+def test_another_program_of_that_name_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None, state: str, seen: str
+) -> None:
+    if program is not None:
+        path = tmp_path / "speedtest"
+        path.write_text(program, encoding="utf-8")
+        path.chmod(0o755)
+        seen += str(path) if seen.endswith(" ") else ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    line = packages.inspect_command()
+    assert (line.topic, line.state) == ("command", state)
+    assert seen in line.seen
+    assert (line.next == "mac-whisper-speedtest starts this tool") is (state == "warn")

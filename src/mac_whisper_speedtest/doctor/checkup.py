@@ -54,7 +54,7 @@ def _run_checks(
     microphones = begin("microphone", lambda: packages.inspect_microphone(reader))
     stored = begin("tool cache", lambda: _storage(storage.folders(reader, uv), pool))
     energy = begin("energy", lambda: load.inspect_energy(reader))
-    conflicts = begin("packages", lambda: [packages.inspect_packages()])
+    conflicts = begin("packages", lambda: [packages.inspect_packages(), packages.inspect_command()])
     machine = [
         *_guarded("python", lambda: system.inspect_interpreter(reader)),
         *_guarded("system", lambda: system.inspect_system(reader)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,6 +17,9 @@ from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, w
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 DISTRIBUTION = "mac-whisper-speedtest"
+IMPORT_NAME = "mac_whisper_speedtest"
+_LONGEST_SCRIPT = 10_000
+"""Bytes; a script that starts a package names it within a few hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,23 @@ class Conflict:
 
 
 Lookup = Callable[[str], Installed | None]
+
+
+def inspect_command() -> CheckupLine:
+    """Whether ``speedtest`` starts this tool: Ookla's and speedtest-cli's have the same name."""
+    found = shutil.which("speedtest")
+    if found is None:
+        return ok("command", "no speedtest on PATH")
+    try:
+        with open(found, "rb") as stream:  # noqa: PTH123 - the first bytes alone
+            ours = IMPORT_NAME.encode() in stream.read(_LONGEST_SCRIPT)
+    except OSError as error:
+        return unknown("command", f"{found}: {error.strerror}")
+    if ours:
+        return ok("command", f"speedtest is {found}")
+    return warn(
+        "command", f"speedtest is another program: {found}", f"{DISTRIBUTION} starts this tool"
+    )
 
 
 def inspect_packages() -> CheckupLine:

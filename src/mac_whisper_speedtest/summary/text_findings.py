@@ -144,7 +144,8 @@ def disturbed(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[s
     retaken = [sample for sample in cell.samples if sample.retaken]
     still = [sample for sample in timed if sample.disturbed]
     if retaken:
-        yield f"{len(retaken)} samples were disturbed and retaken ({retaken[0].disturbed})"
+        were = "sample was" if len(retaken) == 1 else "samples were"
+        yield f"{len(retaken)} {were} disturbed and retaken ({retaken[0].disturbed})"
     if still:
         yield f"{len(still)} of {len(timed)} samples count although disturbed: {still[0].disturbed}"
 
