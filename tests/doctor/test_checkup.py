@@ -85,11 +85,11 @@ def test_a_virtual_mac_is_warned_about_and_still_fit(monkeypatch: pytest.MonkeyP
     assert lines["swift"][0] == "ok"
 
 
-def test_an_intel_mac_is_native_and_its_speed_limit_is_heard(
+def test_an_intel_mac_is_not_fit_and_its_speed_limit_is_heard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines = mac(m.INTEL_MAC, monkeypatch, python="x86_64")
-    assert lines["architecture"][0] == "ok"
+    assert lines["architecture"][0] == "fail"
     assert lines["cores"][1] == "8 physical, 16 logical"
     assert lines["thermal state"][0] == "warn"
     assert lines["gpu"][1] == "AMD Radeon Pro 5500M"

@@ -38,12 +38,12 @@ def test_a_python_that_is_too_old_fails(version: tuple[int, int, int], state: st
         ("arm64", "0", True, "ok", "arm64, native"),
         ("arm64", NONE, True, "ok", "arm64, native"),
         ("x86_64", "1", True, "fail", "under Rosetta"),
-        ("x86_64", "0", True, "ok", "an Intel Mac"),
+        ("x86_64", "0", True, "fail", "an Intel Mac"),
         (
             "x86_64",
             Unknown("sysctl ended with status 1: sysctl: unknown oid 'sysctl.proc_translated'"),
             True,
-            "ok",
+            "fail",
             "an Intel Mac",
         ),
         ("x86_64", Unknown("sysctl did not answer in 5 s"), True, "unknown", "did not answer"),
@@ -51,7 +51,7 @@ def test_a_python_that_is_too_old_fails(version: tuple[int, int, int], state: st
         ("aarch64", NONE, False, "ok", "aarch64, native"),
     ],
 )
-def test_only_a_translated_python_fails(
+def test_a_python_for_intel_macs_fails(
     machine: str, translated: Answer, macos: bool, state: str, seen: str
 ) -> None:
     line = system.judge_architecture(machine, translated, macos=macos)

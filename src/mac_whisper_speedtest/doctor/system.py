@@ -231,7 +231,7 @@ def judge_python(version: tuple[int, int, int], kind: str) -> CheckupLine:
 
 
 def judge_architecture(machine: str, translated: Answer, *, macos: bool) -> CheckupLine:
-    """Whether this Python runs natively.
+    """Whether this Python runs natively, on a machine that libraries have wheels for.
 
     Args:
         machine: the architecture that this Python was built for, such as ``arm64``.
@@ -245,12 +245,13 @@ def judge_architecture(machine: str, translated: Answer, *, macos: bool) -> Chec
     if translated == "1":
         return fail(
             topic,
-            f"{machine} under Rosetta: slow, and without MLX and Metal",
+            f"{machine} under Rosetta: slow, and backends have no wheels for it",
             _ARM64_PYTHON,
         )
     if isinstance(translated, Unknown) and "unknown oid" not in translated.reason:
         return unknown(topic, f"{machine}; whether under Rosetta: {translated.reason}")
-    return ok(topic, f"{machine}, native: an Intel Mac, on which MLX does not work")
+    seen = f"{machine}, native: an Intel Mac, for which backends have no wheels"
+    return fail(topic, seen, "use a Mac with Apple silicon, or Linux")
 
 
 # uv, which creates environments, and Swift, which builds bridges.
