@@ -4,8 +4,10 @@
 
 - audio: a folder of recordings of 30 s, so many minutes in all, is decoded, described and written
   for workers, as before a run's first round;
-- convert: a float16 network of that size, made of noise in ggml's format, is quantized to q5_0 and
-  proven, as `speedtest models pull` does for whisper.cpp.
+- q5_0: a float16 network of that size, made of noise in ggml's format, is quantized and proven, as
+  `speedtest models pull` does for whisper.cpp;
+- mlx, mlx-npz, openai: the same network is converted into that format in float32, which changes
+  every tensor, and proven.
 
 Each is a process of its own. Printed are its highest resident memory, the highest that is its own
 (on Linux: without pages of files, which the system takes back when it needs them), and seconds.
@@ -15,6 +17,7 @@ With --other, the checkout in that folder does the same afterwards, with the sam
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -23,7 +26,7 @@ import tempfile
 import threading
 import time
 import wave
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,15 +99,22 @@ def make_network(path: Path, size: str) -> None:
     ggml.write(Checkpoint(dims, Noise(expected_shapes(dims)), vocabulary), path)
 
 
-def convert(source: Path) -> None:
-    """Quantize, read back and prove."""
+def convert(source: Path, target: str, precision: str) -> None:
+    """Convert, read back and prove."""
     from mac_whisper_speedtest.convert import conversion
 
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        conversion.convert(source, "ggml", Path(folder) / "product", precision="q5_0")
+        conversion.convert(source, target, Path(folder) / "product", precision=precision)
 
 
-JOBS = {"audio": audio, "convert": convert}
+JOBS: dict[str, Callable[[Path], None]] = {
+    "audio": audio,
+    "q5_0": functools.partial(convert, target="ggml", precision="q5_0"),
+    **{
+        name: functools.partial(convert, target=name, precision="float32")
+        for name in ("mlx", "mlx-npz", "openai")
+    },
+}
 
 
 class Memory:
@@ -178,15 +188,16 @@ def main() -> int:
     checkouts = {"this": HERE} | ({"other": arguments.other} if arguments.other else {})
     results: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        places = {"audio": Path(folder) / "audio", "convert": Path(folder) / "network.bin"}
+        audio_folder, network = Path(folder) / "audio", Path(folder) / "network.bin"
         for job in [arguments.only] if arguments.only else JOBS:
+            place = audio_folder if job == "audio" else network
             if job == "audio":
-                make_audio(places[job], arguments.minutes)
-            else:
-                make_network(places[job], arguments.size)
+                make_audio(place, arguments.minutes)
+            elif not network.exists():
+                make_network(network, arguments.size)
             results[job] = {}
             for name, checkout in checkouts.items():
-                found = in_child(checkout.resolve(), job, places[job])
+                found = in_child(checkout.resolve(), job, place)
                 results[job][name] = found
                 print(
                     f"{job:<8} {name:<6} peak {found['peak_bytes'] / 1e6:.0f} MB, without files "

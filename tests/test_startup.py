@@ -68,6 +68,15 @@ def test_signals_are_handled_before_anything_is_imported() -> None:
     assert extra <= {"atexit"}
 
 
+def test_a_sealed_run_is_shown_without_what_computes_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path))
+    run = str(stored(seal=False).path)
+    assert "psutil" in loaded_modules("show", run)  # which seals it
+    assert "psutil" not in loaded_modules("show", run)
+
+
 def test_only_pages_need_the_template_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,18 @@ def test_both_precisions_are_read_back_exactly(
         assert np.array_equal(found.tensors[name], small.tensors[name].astype(precision))
 
 
+@pytest.mark.parametrize("precision", ["float16", "float32"])
+def test_the_file_has_the_bytes_that_the_library_writes(
+    small: Checkpoint, tmp_path: Path, precision: str
+) -> None:
+    mlx.write(small, tmp_path, precision)
+    arrays = load_file(tmp_path / "weights.safetensors")
+    assert "alignment_heads" in arrays  # of another type, so it comes first
+    save_file(arrays, tmp_path / "library.safetensors", {"format": "mlx"})
+    written, expected = (tmp_path / f"{name}.safetensors" for name in ("weights", "library"))
+    assert written.read_bytes() == expected.read_bytes()
+
+
 def test_unknown_alignment_heads_are_left_to_mlx_whisper(small: Checkpoint, tmp_path: Path) -> None:
     mlx.write(replace(small, alignment_heads=()), tmp_path)
     assert "alignment_heads" not in load_file(tmp_path / "weights.safetensors")

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary import samples
-from mac_whisper_speedtest.summary.summarize import with_figures
+from mac_whisper_speedtest.summary.figures import with_figures
 
 PREVIOUS = "previous-comparable"
 """Stands for the newest earlier run that the other one can be compared with."""

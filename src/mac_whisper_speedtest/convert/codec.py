@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor, expected_shapes, give_back
 from mac_whisper_speedtest.convert.quantize import Quantization
 from mac_whisper_speedtest.errors import UsageError, WeightsError
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array of a file that is written: what its header states, and its values when it is due.
+
+    Attributes:
+        source: gives the tensor; its memory is given back afterwards, where it is a file's.
+        axes: the order in which its axes are stored; empty for their own.
+        name: the tensor's, for messages.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    source: Callable[[], Tensor]
+    axes: tuple[int, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def write_to(self, stream: IO[bytes]) -> None:
+        """Write the values, row-major.
+
+        Raises:
+            WeightsError: one does not fit the type.
+            OSError: they cannot be written.
+        """
+        source = self.source()
+        ordered = source.transpose(self.axes) if self.axes else source
+        values = np.ascontiguousarray(cast(self.name, ordered, self.dtype))
+        stream.write(values.reshape(-1).view(np.uint8).data)
+        give_back(source)
 
 
 @dataclass(frozen=True)
@@ -80,6 +117,26 @@ def plain_writer(write: Callable[[Checkpoint, Path, str], None]) -> Writer:
         write=write,
         stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
     )
+
+
+def stored_arrays(
+    checkpoint: Checkpoint, dtype: np.dtype[Any], axes: Mapping[str, tuple[int, ...]] | None = None
+) -> dict[str, StoredArray]:
+    """The tensors of a validated checkpoint as arrays of a file.
+
+    Args:
+        checkpoint: has the tensors.
+        dtype: what they are stored in.
+        axes: by tensor, as in `StoredArray`, where they are stored in another order.
+    """
+    found = {}
+    shapes = expected_shapes(checkpoint.dims)
+    for name in checkpoint.tensors:
+        order = (axes or {}).get(name, ())
+        shape = tuple(shapes[name][axis] for axis in order) if order else shapes[name]
+        source = functools.partial(checkpoint.tensors.__getitem__, name)
+        found[name] = StoredArray(name, dtype, shape, source, order)
+    return found
 
 
 def file_in(path: Path, name: str) -> Path:

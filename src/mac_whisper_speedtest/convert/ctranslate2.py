@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
     Tensor,
     alignment_heads,
     check_dims,
+    give_back,
     token_ids,
 )
 from mac_whisper_speedtest.convert.codec import FormatCodec
@@ -49,7 +50,7 @@ def read(path: Path) -> Checkpoint:
     """Read a CTranslate2 Whisper model.
 
     float16 and float32 tensors stay as stored, as views of the mapped file; bfloat16 tensors are
-    widened to float32 in memory, which changes no value.
+    widened to float32 when they are used, which changes no value.
 
     Raises:
         WeightsMissingError, WeightsError: as `FormatCodec.read`; also if the files contradict
@@ -58,7 +59,7 @@ def read(path: Path) -> Checkpoint:
     variables = _read_variables(path / "model.bin")
     dims = _dims(variables)
     check_dims(dims, "model.bin")
-    tensors = _canonical(variables, dims)
+    tensors = _Widened(_canonical(variables, dims))
     assets = {item.name: read_side_file(item) for item in files(path)[1:]}
     vocabulary = base_vocabulary(assets["tokenizer.json"])
     _check_listed(assets, vocabulary, dims)
@@ -151,11 +152,29 @@ def _variable(cursor: Cursor, name: str) -> Tensor:
         expected *= length
     if size != expected:
         raise cursor.error(f"{name} has {size} bytes, its shape needs {expected}", at)
-    array = cursor.array(_DTYPES[kind], shape, name)
-    if kind == _BFLOAT16:
+    return cursor.array(_DTYPES[kind], shape, name)
+
+
+class _Widened(Mapping[str, Tensor]):
+    """Tensors of which those in bfloat16 are widened to float32 each time they are asked for."""
+
+    def __init__(self, stored: Mapping[str, Tensor]) -> None:
+        self._stored = stored
+
+    def __getitem__(self, name: str) -> Tensor:
+        array = self._stored[name]
+        if array.dtype != np.dtype(_DTYPES[_BFLOAT16]):
+            return array
         # bfloat16 is the upper half of a float32, so widening is a shift and changes no value.
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array
+        wide = (array.astype(np.uint32) << 16).view(np.float32)
+        give_back(array)
+        return wide
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
 
 
 def _scalar(variables: dict[str, Tensor], name: str) -> int:
@@ -226,7 +245,7 @@ def _canonical(variables: dict[str, Tensor], dims: Dims) -> dict[str, Tensor]:
                 rows = stacked[row * width : (row + 1) * width]
                 if (part, kind) != ("key", "bias"):
                     tensors[f"{name}.{part}.{kind}"] = rows
-                elif rows.any():
+                elif rows.view(f"<u{rows.itemsize}").any():
                     # Whisper's keys have no bias; CTranslate2 fills the stacked row with zeros.
                     raise WeightsError(f"model.bin: {source}/bias has a bias for the keys")
     for name in sorted(rest):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -109,32 +108,6 @@ def read_side_file(path: Path) -> bytes:
         raise WeightsMissingError(f"there is no file {path}") from error
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def read_safetensors(path: Path, check: Callable[[str, str], None]) -> dict[str, Tensor]:
-    """Every array of a safetensors file by name.
-
-    Args:
-        path: the file.
-        check: called with the name and type (such as ``F16``) of each array before it is read.
-
-    Raises:
-        WeightsMissingError: there is no such file.
-        WeightsError: it is damaged or incomplete, or ``check`` rejects an array.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    arrays: dict[str, Tensor] = {}
-    try:
-        with safe_open(path, framework="numpy") as stored:
-            for name in stored.keys():  # noqa: SIM118 - safe_open is not a mapping
-                check(name, stored.get_slice(name).get_dtype())
-                arrays[name] = stored.get_tensor(name)
-    except FileNotFoundError as error:
-        raise WeightsMissingError(f"there is no file {path}") from error
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path.name} cannot be read: {error}", hint=DAMAGED_HINT) from error
-    return arrays
 
 
 def refuse_quantized(settings: object, file: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mac_whisper_speedtest.convert import safetensors_file
 from mac_whisper_speedtest.convert.checkpoint import (
     FFT_SIZE,
     SAMPLE_RATE_HZ,
@@ -21,11 +22,16 @@ from mac_whisper_speedtest.convert.checkpoint import (
     expected_shapes,
     token_ids,
 )
-from mac_whisper_speedtest.convert.codec import FLOAT16, FormatCodec, cast, dtype_of, plain_writer
+from mac_whisper_speedtest.convert.codec import (
+    FLOAT16,
+    FormatCodec,
+    dtype_of,
+    plain_writer,
+    stored_arrays,
+)
 from mac_whisper_speedtest.convert.cursor import (
     UNQUANTIZED_HINT,
     parse_json_object,
-    read_safetensors,
     read_side_file,
     refuse_quantized,
 )
@@ -271,16 +277,12 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
     The output projection equals the token embedding and is not stored, as in the published models.
     It needs a ``tokenizer.json`` among the assets; transformers computes in the stored precision.
     """
-    from safetensors.numpy import save_file
-
     dtype = dtype_of(precision)
     for name, content in side_files(checkpoint, precision).items():
         (directory / name).write_bytes(content)
-    arrays = {  # row-major, because safetensors writes the memory unchanged
-        huggingface_name(name): np.ascontiguousarray(cast(name, array, dtype))
-        for name, array in checkpoint.tensors.items()
-    }
-    save_file(arrays, directory / WEIGHTS_NAME, {"format": "pt"})
+    tensors = stored_arrays(checkpoint, dtype)
+    arrays = {huggingface_name(name): array for name, array in tensors.items()}
+    safetensors_file.write(directory / WEIGHTS_NAME, arrays, {"format": "pt"})
 
 
 def read(directory: Path) -> Checkpoint:
@@ -317,7 +319,7 @@ def _tensors(path: Path, dims: Dims) -> dict[str, Tensor]:
                 f"{path.name}: {name} is {kind}, expected F16 or F32", hint=UNQUANTIZED_HINT
             )
 
-    arrays = read_safetensors(path, check_kind)
+    arrays = safetensors_file.read(path, check_kind)
     projection = arrays.pop(_TIED, None)
     if projection is not None and not np.array_equal(projection, arrays.get(_EMBEDDING, 0)):
         raise WeightsError(f"{path.name}: the output projection is not the token embedding")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mac_whisper_speedtest.convert import safetensors_file
 from mac_whisper_speedtest.convert.checkpoint import (
     ENCODER_POSITIONS,
     Checkpoint,
@@ -28,13 +29,13 @@ from mac_whisper_speedtest.convert.codec import (
     FLOAT16,
     FLOAT32,
     FormatCodec,
-    cast,
+    StoredArray,
     dtype_of,
     plain_writer,
+    stored_arrays,
 )
 from mac_whisper_speedtest.convert.cursor import (
     parse_json_object,
-    read_safetensors,
     read_side_file,
     refuse_quantized,
 )
@@ -53,8 +54,8 @@ def mlx_name(name: str) -> str:
     return name.replace(".mlp.0.", ".mlp1.").replace(".mlp.2.", ".mlp2.")
 
 
-def to_mlx(checkpoint: Checkpoint, precision: str) -> dict[str, Tensor]:
-    """A checkpoint's arrays as MLX stores them.
+def to_mlx(checkpoint: Checkpoint, precision: str) -> dict[str, StoredArray]:
+    """A checkpoint's arrays as MLX stores them, each made when it is written.
 
     Convolution weights become [out, kernel, in]; the encoder's positions are omitted, because MLX
     computes them; ``alignment_heads`` is an int64 array of [heads, 2], absent if unknown (then
@@ -62,19 +63,16 @@ def to_mlx(checkpoint: Checkpoint, precision: str) -> dict[str, Tensor]:
 
     Raises:
         UsageError: an unknown precision.
-        WeightsError: the encoder's positions are not the sines MLX would compute, or a value does
-            not fit float16.
+        WeightsError: the encoder's positions are not the sines MLX would compute.
     """
     dtype = dtype_of(precision)
     check_sinusoidal(checkpoint.tensors[ENCODER_POSITIONS])
-    arrays = {}
-    for name, array in checkpoint.tensors.items():
-        if name == ENCODER_POSITIONS:
-            continue
-        ordered = array.transpose(0, 2, 1) if name in _CONVOLUTIONS else array
-        arrays[mlx_name(name)] = np.ascontiguousarray(cast(name, ordered, dtype))
+    tensors = stored_arrays(checkpoint, dtype, dict.fromkeys(_CONVOLUTIONS, (0, 2, 1)))
+    del tensors[ENCODER_POSITIONS]
+    arrays = {mlx_name(name): array for name, array in tensors.items()}
     if checkpoint.alignment_heads:
-        arrays[_HEADS] = np.array(checkpoint.alignment_heads, dtype="<i8")
+        heads = np.array(checkpoint.alignment_heads, dtype="<i8")
+        arrays[_HEADS] = StoredArray(_HEADS, heads.dtype, heads.shape, lambda: heads)
     return arrays
 
 
@@ -114,9 +112,8 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
     mlx-whisper computes in the stored precision, so a float32 run needs float32 weights. The
     vocabulary is not stored: it ships its own.
     """
-    from safetensors.numpy import save_file
-
-    save_file(to_mlx(checkpoint, precision), directory / WEIGHTS_NAME, {"format": "mlx"})
+    arrays = to_mlx(checkpoint, precision)
+    safetensors_file.write(directory / WEIGHTS_NAME, arrays, {"format": "mlx"})
     write_config(checkpoint.dims, directory)
 
 
@@ -129,7 +126,7 @@ def write_config(dims: Dims, directory: Path) -> None:
 def read(directory: Path) -> Checkpoint:
     """The checkpoint of an unquantized MLX Whisper model stored as safetensors."""
     dims = read_config(directory / CONFIG_NAME)
-    arrays = read_safetensors(
+    arrays = safetensors_file.read(
         directory / WEIGHTS_NAME,
         lambda name, kind: check_kind(name, _KINDS.get(kind, kind), WEIGHTS_NAME),
     )

@@ -39,7 +39,9 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
     def entries() -> Iterator[tuple[str, bytes]]:
         for name, array in arrays.items():
             content = io.BytesIO()
-            npy.write_array(content, array, version=(1, 0), allow_pickle=False)
+            header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+            npy.write_array_header_1_0(content, header)
+            array.write_to(content)
             yield name + _SUFFIX, content.getvalue()
 
     write_stored(directory / WEIGHTS_NAME, entries())

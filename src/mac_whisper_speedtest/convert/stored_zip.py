@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from mac_whisper_speedtest.convert.checkpoint import Tensor
+from mac_whisper_speedtest.convert.checkpoint import Tensor, give_back
 from mac_whisper_speedtest.convert.cursor import DAMAGED_HINT, Cursor
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
@@ -99,4 +99,5 @@ class StoredZip:
         content = cursor.array("u1", (info.file_size,), name)
         if zlib.crc32(content.data) != info.CRC:
             raise self.error(f"is damaged: the checksum of {name} is wrong")
+        give_back(content)
         return content

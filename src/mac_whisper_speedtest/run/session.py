@@ -32,7 +32,8 @@ from mac_whisper_speedtest.run.prepare import (
 from mac_whisper_speedtest.run.rounds import Rounds
 from mac_whisper_speedtest.run.select import measurable
 from mac_whisper_speedtest.run.task import Executor
-from mac_whisper_speedtest.summary.summarize import summarize, with_figures
+from mac_whisper_speedtest.summary.figures import with_figures
+from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import ownership
 
 _MANY_EVENTS = 5000

@@ -12,7 +12,7 @@ from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results.directory import OutdatedRunError, RunDirectory
 from mac_whisper_speedtest.store import rows
 from mac_whisper_speedtest.store.rows import CellRow, FilesRow, RunRow
-from mac_whisper_speedtest.summary.summarize import with_figures
+from mac_whisper_speedtest.summary.figures import with_figures
 
 
 @dataclass(frozen=True, slots=True)

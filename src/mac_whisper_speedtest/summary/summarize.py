@@ -14,7 +14,6 @@ from mac_whisper_speedtest.machine.probe import Reading
 from mac_whisper_speedtest.results import memory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import rounds_requested
-from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.memory import MemoryFigure
 from mac_whisper_speedtest.stats import duration, stopping
 from mac_whisper_speedtest.stats.duration import DurationModel, Point
@@ -89,17 +88,6 @@ def _result(cell: s.CellResult, model: DurationModel) -> s.DurationFit:
         seconds_by_duration={name: statistics.median(values) for name, values in by_length.items()},
         break_even_s={},
     )
-
-
-def with_figures(run: RunDirectory) -> s.Run:
-    """The run in a directory with its figures: as sealed where that is proven, else computed.
-
-    What has to show that figures follow from samples computes them: ``summarize(run.replay())``.
-
-    Raises:
-        StorageError: the manifest is missing or damaged, or the journal cannot be read.
-    """
-    return run.sealed() or summarize(run.replay())
 
 
 def summarize(run: s.Run) -> s.Run:

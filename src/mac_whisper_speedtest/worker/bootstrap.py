@@ -40,4 +40,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Libraries that take themselves apart need up to a second for it, in every round.
+    os._exit(status)
