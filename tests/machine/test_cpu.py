@@ -94,6 +94,8 @@ def test_work_on_efficiency_cores_disturbs_only_where_there_is_much_of_it(
     figures = cpu.readings(used)
     assert figures["outside_cpu_s"].value == pytest.approx(others * wall)
     assert figures["disturbing_s"].value == pytest.approx(disturbing * wall)
+    own = figures["efficiency_cpu_s"].value
+    assert own == (None if tree_slow is None else pytest.approx(tree_slow * wall))
     found = contention.outside_work(figures)
     assert isinstance(found, contention.Outside)
     judged = contention.judge_contention(found, cores=FAST, threads=FAST)

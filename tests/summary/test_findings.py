@@ -417,7 +417,7 @@ def test_an_encoder_for_core_ml_that_ran_elsewhere_is_reported(
 @pytest.mark.parametrize(
     ("asked", "cores", "wall_s", "said"),
     [
-        (1, 1.9, 1.0, "used 1.9 cores with 1 threads"),
+        (1, 1.9, 1.0, "used 1.9 cores with 1 thread: "),
         (4, 7.6, 1.0, "used 7.6 cores with 4 threads"),
         (4, 5.4, 1.0, ""),  # helpers
         (8, 1.0, 1.0, ""),  # on a GPU
@@ -431,6 +431,26 @@ def test_more_cores_than_threads_are_reported(
     assert "; ".join(findings.threads(timed, asked)).startswith(said)
     assert bool(list(findings.threads(timed, asked))) is bool(said)
     assert list(findings.threads([sample()], asked)) == []  # not metered
+
+
+@pytest.mark.parametrize(
+    ("total_s", "slow_s", "said"),
+    [
+        (2.0, 1.9, "spent 95% of its processor time on efficiency cores"),
+        (2.0, 0.4, ""),
+        (0.1, 0.1, ""),  # a GPU does the work
+        (2.0, None, ""),
+    ],
+)
+def test_a_worker_on_efficiency_cores_is_reported(
+    total_s: float, slow_s: float | None, said: str
+) -> None:
+    timed = [
+        sample(index, wall_s=1.0, tree_cpu_s=total_s, efficiency_cpu_s=slow_s) for index in range(3)
+    ]
+    found = list(findings.threads(timed, 4))
+    assert "; ".join(found).startswith(said)
+    assert bool(found) is bool(said)
 
 
 NO_NEURAL = ": without the neural accelerators of M5"

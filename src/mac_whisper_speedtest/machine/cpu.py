@@ -85,6 +85,7 @@ UNITS = {
     "outside_cpu_s": "s",
     "outside_share": "cores",
     "disturbing_s": "s",
+    "efficiency_cpu_s": "s",
     "cpu_resolution_s": "s",
 }
 
@@ -92,6 +93,8 @@ _BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 """The busy times among psutil's machine-wide times. ``user`` includes ``guest``, and ``iowait`` is
 idle time (Linux, Documentation/filesystems/proc, "1.7 Miscellaneous kernel statistics"). ``steal``
 is the time the hypervisor gave to other guests. macOS has only the first three."""
+
+_NO_KIND = "no efficiency cores are known here, or not how long the worker was on them"
 
 _WORST_SHARE = 0.5
 """Cores. If the error of a share exceeds this, because the span is short, no share is given."""
@@ -146,6 +149,7 @@ class CpuUsage:
         spared_s: the part of it that is tolerated on efficiency cores, on which no thread of the
             worker is counted on: up to half of them.
         resolution_s: the error bound of ``outside_cpu_s``.
+        slow_s: what of ``cpu_s`` was on efficiency cores; ``None`` where that is not known.
     """
 
     wall_s: float
@@ -153,6 +157,7 @@ class CpuUsage:
     outside_cpu_s: float
     resolution_s: float
     spared_s: float = 0.0
+    slow_s: float | None = None
 
 
 def resolution_s(cores: int, tick_s: float) -> float:
@@ -196,20 +201,13 @@ def usage(
             f"the counters contradict each other: {outside:.2f} s of other work in {wall_s:.2f} s "
             f"on {cores} cores"
         )
-    outside = max(0.0, outside)
-    return CpuUsage(
-        wall_s, tree_s, outside, resolution, _spared(before, after, outside, slow_cores)
-    )
-
-
-def _spared(before: CpuCounters, after: CpuCounters, outside_s: float, slow_cores: int) -> float:
-    """See `CpuUsage`; 0 where it is not known how much of the tree's work was on such cores."""
-    if before.tree.slow is None or after.tree.slow is None:
-        return 0.0
-    # Where the tree itself was moved to these cores, others had the fast ones meanwhile.
-    others_s = after.slow_s - before.slow_s - max(0.0, after.tree.slow - before.tree.slow)
-    most_s = FREE_SHARE * slow_cores * (after.wall_s - before.wall_s)
-    return max(0.0, min(others_s, outside_s, most_s))
+    outside, slow_s, spared_s = max(0.0, outside), None, 0.0
+    if slow_cores and before.tree.slow is not None and after.tree.slow is not None:
+        slow_s = max(0.0, after.tree.slow - before.tree.slow)
+        # Where the tree itself was moved to these cores, others had the fast ones meanwhile.
+        others_s = after.slow_s - before.slow_s - slow_s
+        spared_s = max(0.0, min(others_s, outside, FREE_SHARE * slow_cores * wall_s))
+    return CpuUsage(wall_s, tree_s, outside, resolution, spared_s, slow_s)
 
 
 def readings(used: CpuUsage) -> dict[str, Reading]:
@@ -229,6 +227,7 @@ def readings(used: CpuUsage) -> dict[str, Reading]:
         if open_share <= _WORST_SHARE
         else Reading(None, "cores", too_short),
         "disturbing_s": Reading(used.outside_cpu_s - used.spared_s, "s", quality=quality),
+        "efficiency_cpu_s": Reading(used.slow_s, "s", _NO_KIND if used.slow_s is None else ""),
         "cpu_resolution_s": Reading(used.resolution_s, "s"),
     }
 

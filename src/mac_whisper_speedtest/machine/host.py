@@ -128,7 +128,7 @@ def slowdown_warnings(
 
     On macOS a process in the background state (``taskpolicy -b``, ``PRIO_DARWIN_BG``) gets the
     efficiency cores alone, and slow access to the disk. A limit that launchd puts on a job is not
-    seen here.
+    seen here; the finding ``threads`` sees where a worker ran.
 
     Args:
         priority: ``getpriority``: of a kind of owner, and of this process for 0.

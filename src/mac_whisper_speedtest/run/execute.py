@@ -357,6 +357,7 @@ class _Conversation:
                 utterance=recording.name,
                 peak_footprint_bytes=memory.peak_footprint(self.worker.pid),
                 tree_cpu_s=_value(readings, "cpu_s"),
+                efficiency_cpu_s=_value(readings, "efficiency_cpu_s"),
                 outside_cpu_s=_value(readings, "outside_cpu_s"),
                 disturbed=disturbed,
                 retaken=retaken,

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.results import memory as memory_figures
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import counted
 from mac_whisper_speedtest.results.memory import MemoryFigure
 from mac_whisper_speedtest.summary import contract_findings, text_findings
 from mac_whisper_speedtest.summary import samples as cell_samples
@@ -75,6 +76,12 @@ THREADS_WALL_S = 0.5
 """More cores than the threads that were asked for: by a quarter and half a core (the thread that
 waits for the others, Python's and a driver's use little), over samples of half a second together:
 ticks of processor time are hundredths of a second."""
+
+
+EFFICIENCY_SHARE = 0.5
+EFFICIENCY_S = 0.5
+"""Of the processor time of all samples together; macOS gives threads of usual priority the fast
+cores as long as there are any."""
 
 
 def findings_for_cell(
@@ -223,15 +230,19 @@ def trend(blocks: Sequence[Sequence[float]]) -> float | None:
 
 
 def threads(timed: Sequence[s.SampleResult], asked: int) -> Iterator[str]:
-    """More cores in use than threads were asked for."""
+    """More cores in use than threads were asked for, or such as save energy."""
     known = [(each.tree_cpu_s, each.wall_s) for each in timed if each.tree_cpu_s is not None]
-    wall_s = sum(wall for _, wall in known)
-    if wall_s < THREADS_WALL_S:
-        return
-    used = sum(cpu for cpu, _ in known) / wall_s
-    if used > THREADS_RATIO * asked + THREADS_CORES:
+    wall_s, cpu_s = sum(wall for _, wall in known), sum(cpu for cpu, _ in known)
+    if wall_s >= THREADS_WALL_S and cpu_s / wall_s > THREADS_RATIO * asked + THREADS_CORES:
         yield (
-            f"used {used:.1f} cores with {asked} threads: something in it does not obey --threads"
+            f"used {cpu_s / wall_s:.1f} cores with {counted(asked, 'thread')}: something in it "
+            "does not obey --threads"
+        )
+    slow_s = sum(each.efficiency_cpu_s or 0.0 for each in timed)
+    if slow_s >= EFFICIENCY_S and slow_s > EFFICIENCY_SHARE * cpu_s:
+        yield (
+            f"spent {slow_s / cpu_s:.0%} of its processor time on efficiency cores: it has little "
+            "priority, as in the background, or other programs had the fast cores"
         )
 
 

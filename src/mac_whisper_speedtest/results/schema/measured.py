@@ -164,6 +164,11 @@ class SampleResult(Struct):
         column=Column(),
         default=None,
     )
+    efficiency_cpu_s: float | None = kept(
+        "what of `tree_cpu_s` was on a Mac's efficiency cores",
+        null="as `tree_cpu_s`, or there are no such cores",
+        default=None,
+    )
     outside_cpu_s: float | None = kept(
         "processor time that everything but the worker's tree and this tool took meanwhile; "
         "never below 0",
