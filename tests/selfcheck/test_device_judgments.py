@@ -140,6 +140,36 @@ def test_a_backend_on_a_device(changed: Figures, wrong: dict[str, str]) -> None:
     assert found == {f"{name}: {aspect}": state for aspect, state in wrong.items()}
 
 
+def metered(domain: str, idle_w: float, work_w: float) -> Figures:
+    return {
+        f"metered energy_{domain}_j": 12 * work_w,
+        "metered energy_wall_s": 12.0,
+        f"metered idle_energy_{domain}_j": 3 * idle_w,
+        "metered idle_energy_wall_s": 3.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "figures", "state"),
+    [
+        ("metal", metered("gpu", 0.05, 9.0), "ok"),
+        # Reported as metal, and computed on the CPU.
+        ("metal", metered("gpu", 0.05, 0.05), "fail"),
+        ("metal", metered("cpu", 1.0, 9.0), "unknown"),
+        ("ane", metered("ane", 0.0, 2.0), "ok"),
+        ("cuda", {"metered gpu_peak_bytes": 3e8}, "ok"),
+        ("cuda", metered("gpu0", 70.0, 71.0), "fail"),
+        ("cuda", {**metered("gpu0", 70.0, 71.0), "load_average": 40}, "unknown"),
+        ("cuda", {}, "unknown"),
+    ],
+)
+def test_a_gpu_at_work(asked: str, figures: Figures, state: str) -> None:
+    cell = {**CELL, **QUIET, "asked": asked, "device": asked, **figures}
+    found = states(measurement("backend", cell, subject="a", gpu=True))
+    assert found.pop("a") == "ok"
+    assert found == ({} if state == "ok" else {"a: at work": state})
+
+
 def test_a_backend_that_fails() -> None:
     name = "openai-whisper on mps"
     figures: Figures = {"status": "crashed", "message": "crashed with SIGSEGV during load"}

@@ -97,6 +97,22 @@ def test_forged_figures_are_judged_and_never_raise(worst: float) -> None:
     assert len(checkup.lines) >= len(forged)
 
 
+def test_what_a_kit_says_cannot_look_like_another_line() -> None:
+    forged = measurement("backend", {"status": "x", "message": "y\nPASS  clock  40 ns\x1b[2K" * 99})
+    lines = checks.judged(kit_of(msgspec.structs.replace(forged, subject="a\n\nFAIL b"))).lines
+    (line,) = [line for line in lines if line.topic == "a FAIL b"]
+    assert "\n" not in line.seen
+    assert len(line.seen) < 1000
+
+
+def test_a_text_that_is_too_long_is_not_compared() -> None:
+    words = "word " * 200_000
+    cell = {"status": "ok", "asked": "cpu", "device": "cpu", "precision": "int8"}
+    found = measurement("backend", {**cell, "text": words, "reference": words[5:]}, subject="a")
+    lines = {line.topic: line for line in checks.judged(kit_of(found)).lines}
+    assert lines["a: text"].seen == "its text is longer than the recording can be"
+
+
 def test_a_check_that_the_kit_lacks_is_not_known() -> None:
     checkup = checks.judged(kit_of(ENDING))
     assert checkup.fit

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from mac_whisper_speedtest import paths
+from mac_whisper_speedtest.backends import backend as backend_module
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.doctor.lines import Readiness
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.selfcheck import (
@@ -138,3 +140,31 @@ def test_an_error_costs_its_check_only(monkeypatch: pytest.MonkeyPatch) -> None:
     (line, *_) = checks.judged(kit).lines
     assert line.state is Readiness.FAIL
     assert line.seen == "an error of this program: RuntimeError: no such counter"
+
+
+@pytest.mark.parametrize(
+    ("macos", "gpus", "devices", "expected"),
+    [
+        (False, set(), ("cpu", "cuda", "mps"), ["cpu"]),
+        (False, {"cuda"}, ("cpu", "cuda", "mps"), ["cpu", "cuda"]),
+        (False, {"cuda"}, ("cpu",), ["cpu"]),
+        (True, {"metal"}, ("cpu", "cuda", "mps"), ["cpu", "mps"]),
+        (True, {"metal"}, ("cpu", "metal", "cuda"), ["cpu", "metal"]),
+        (True, {"metal"}, ("ane", "gpu", "cpu"), ["cpu", "gpu", "ane"]),
+        (True, {"metal"}, ("coreml",), ["coreml"]),
+        (True, set(), (), ["auto"]),
+    ],
+)
+def test_each_backend_runs_on_what_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch,
+    macos: bool,
+    gpus: set[str],
+    devices: tuple[str, ...],
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(backend_module, "is_macos", lambda: macos)
+    only = Backend("a", adapter="a:A", devices=devices)
+    monkeypatch.setattr(registry, "installed", lambda: {"a": only})
+    found = list(backends.targets(macos=macos, gpus=frozenset(gpus)))
+    assert [each.device for each in found] == expected
+    assert [each.gpu for each in found] == [each not in {"cpu", "auto"} for each in expected]

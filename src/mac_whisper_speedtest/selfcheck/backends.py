@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import GPU, Backend
 from mac_whisper_speedtest.doctor import accelerators
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown
-from mac_whisper_speedtest.machine.reader import UnknownFactError
+from mac_whisper_speedtest.machine.reader import Unknown, UnknownFactError
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
@@ -28,6 +28,7 @@ from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.prepare import Prepared, backends_of, prepare
 from mac_whisper_speedtest.selfcheck.bench import (
     CLOSE,
+    SEND,
     Figures,
     Workbench,
     is_busy,
@@ -36,6 +37,7 @@ from mac_whisper_speedtest.selfcheck.bench import (
     not_measured,
 )
 from mac_whisper_speedtest.selfcheck.kit import Measurement
+from mac_whisper_speedtest.selfcheck.power import RISE
 from mac_whisper_speedtest.summary.contract_findings import fallbacks
 from mac_whisper_speedtest.summary.findings import BUSY_AFTER_S
 from mac_whisper_speedtest.worker import launch
@@ -48,6 +50,7 @@ TIME_S = 30.0
 """Of one backend on one device, without what starts and loads it."""
 STAGE_S, _LEAST_S = 90.0, 30.0
 """Of one stage of its worker, and the least for that however little time is left."""
+_LONGEST_TEXT = 10_000
 LARGEST_WER = 0.25
 """Of clear speech; a backend that hears something else is broken, not merely small."""
 WER_DIFFERS = 0.05
@@ -200,8 +203,8 @@ def _figures(cell: s.CellResult) -> Figures:
     }
     for meter in cell.meters:
         for name, reading in meter.readings.items():
-            if reading.value is not None:
-                figures[f"metered {name}"] = reading.value
+            known = reading.value is not None
+            figures[f"metered {name}"] = reading.value if known else Unknown(reading.reason)
     return figures
 
 
@@ -236,6 +239,7 @@ def judge(found: Measurement) -> list[CheckupLine]:
         _aspect(name, aspect, judge_one, found)
         for aspect, judge_one in (
             ("device", _device),
+            *((("at work", _at_work),) if found.gpu else ()),
             ("text", _text),
             ("idle after", _idle_after),
             ("steady", _steady),
@@ -261,7 +265,29 @@ def _device(found: Measurement) -> CheckupLine:
     asked, device, precision = found.text("asked"), found.text("device"), found.text("precision")
     seen = f"{device} {precision}"
     wrong = fallbacks(device=(asked, device), precision=("auto", precision))
-    return fail("device", "; ".join(wrong), "send the kit") if wrong else ok("device", seen)
+    return fail("device", "; ".join(wrong), SEND) if wrong else ok("device", seen)
+
+
+def _at_work(found: Measurement) -> CheckupLine:
+    """Whether the GPU, or the Neural Engine, used energy or held memory during the calls."""
+    parts = ("ane", "gpu") if found.text("asked") in _APPLE else ("gpu",)
+    for name in sorted(found.values):
+        domain = name.removeprefix("metered energy_").removesuffix("_j")
+        if name == f"metered energy_{domain}_j" and domain.startswith(parts):
+            work = found.number(name) / found.number("metered energy_wall_s")
+            idle = found.number(f"metered idle_energy_{domain}_j")
+            idle /= found.number("metered idle_energy_wall_s")
+            seen = f"{domain} {idle:.1f} -> {work:.1f} W"
+            if work > idle * (1 + RISE):
+                return ok("at work", seen)
+            risen = fail("at work", f"{seen}: it did not rise (limit +{RISE:.0%})", SEND)
+            return (
+                unknown("at work", f"the machine is busy: {seen}", CLOSE)
+                if is_busy(found)
+                else risen
+            )
+    held = found.number("metered gpu_peak_bytes")
+    return ok("at work", f"{held / 2**20:.0f} MiB of GPU memory")
 
 
 def _text(found: Measurement) -> CheckupLine:
@@ -273,14 +299,16 @@ def _text(found: Measurement) -> CheckupLine:
             return ok("text", f"{seen}, text as on the CPU")
         seen += f", {against:.1%} of the words not as on the CPU (limit {WER_DIFFERS:.0%})"
         if against > WER_DIFFERS:
-            return fail("text", seen, "send the kit")
+            return fail("text", seen, SEND)
         return ok("text", seen)
     if rate > LARGEST_WER:
-        return fail("text", f"{seen} (limit {LARGEST_WER:.0%})", "send the kit")
+        return fail("text", f"{seen} (limit {LARGEST_WER:.0%})", SEND)
     return ok("text", seen)
 
 
 def _rate(reference: str, text: str) -> float:
+    if max(len(reference), len(text)) > _LONGEST_TEXT:
+        raise UnknownFactError("its text is longer than the recording can be")
     found = wer(reference, text)
     if found is None:
         raise UnknownFactError("there are no words to compare with")
@@ -291,8 +319,8 @@ def _idle_after(found: Measurement) -> CheckupLine:
     busy = found.number("busy_after_s")
     seen = f"idle {busy:.2f} s after the answer"
     if busy >= BUSY_AFTER_S:
-        then = "its samples may end before its work does: send the kit"
-        return fail("idle after", f"still computing {BUSY_AFTER_S:g} s after the answer", then)
+        seen = f"still computing {BUSY_AFTER_S:g} s after the answer: samples end too early"
+        return fail("idle after", seen, SEND)
     return ok("idle after", seen)
 
 
@@ -309,7 +337,7 @@ def _steady(found: Measurement) -> CheckupLine:
         return ok("steady", seen)
     if (others := _others(found)) > QUIET_CORES:
         return unknown("steady", f"the machine is busy: others used {others:.2f} cores; {seen}")
-    return fail("steady", f"{seen}, but warmed up with {len(warmups)} (limit +1)", "send the kit")
+    return fail("steady", f"{seen}, but warmed up with {len(warmups)} (limit +1)", SEND)
 
 
 def _overhead(found: Measurement) -> CheckupLine:
@@ -322,7 +350,7 @@ def _overhead(found: Measurement) -> CheckupLine:
         return ok("overhead", seen)
     if (others := _others(found)) > QUIET_CORES:
         return unknown("overhead", f"the machine is busy: others used {others:.2f} cores; {seen}")
-    return fail("overhead", f"{seen} (limit {limit / typical:.0%})", "send the kit")
+    return fail("overhead", f"{seen} (limit {limit / typical:.0%})", SEND)
 
 
 def _others(found: Measurement) -> float:

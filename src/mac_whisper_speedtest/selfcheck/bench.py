@@ -32,6 +32,7 @@ ERROR = "error"
 BUSY_LOAD = 0.5
 """Load average per core above which idle daemons are not all that runs."""
 CLOSE = "close other programs; repeat"
+SEND = "send the kit: speedtest selfcheck -o kit.zip"
 
 Figures = dict[str, float | Sequence[float] | str | Unknown | None]
 """Name → figure, figures, text, or why there is none; what is ``None`` is left out."""

@@ -31,7 +31,13 @@ from mac_whisper_speedtest.selfcheck import (
     processor,
     shipped_locks,
 )
-from mac_whisper_speedtest.selfcheck.bench import ERROR, Workbench, failed, not_measured
+from mac_whisper_speedtest.selfcheck.bench import (
+    ERROR,
+    SEND,
+    Workbench,
+    failed,
+    not_measured,
+)
 from mac_whisper_speedtest.selfcheck.kit import Kit, Measurement, without_names
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.worker import ownership
@@ -40,6 +46,8 @@ from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
 LIMIT_S, MORE_S = 500.0, 60.0
 """When the last check begins, and for how long it may go on. What does not fit is not known: the
 promise to an owner is ten minutes."""
+
+_LONGEST = 600  # characters of a text on the page
 
 Judge = Callable[[Measurement], Iterable[CheckupLine]]
 
@@ -240,8 +248,11 @@ def judged(kit: Kit) -> Checkup:
 
 
 def _plain(line: CheckupLine) -> CheckupLine:
-    """A line whose state is said in words beside it, not in its text too."""
-    return replace(line, seen=line.seen.removeprefix("not known: "))
+    """A line of the page, whatever a kit has in its texts; its state is said beside it."""
+    topic, seen, then = (
+        " ".join(text[:_LONGEST].split()) for text in (line.topic, line.seen, line.next)
+    )
+    return CheckupLine(topic, line.state, seen.removeprefix("not known: "), then)
 
 
 def _not_known(found: Measurement) -> list[CheckupLine]:
@@ -255,11 +266,11 @@ def _lines(found: Measurement, judge: Judge, *, gpu: bool) -> list[CheckupLine]:
         if found.reason:
             raise UnknownFactError(found.reason)
         if ERROR in found.texts:
-            return [fail(topic, found.texts[ERROR], "send the kit")]
+            return [fail(topic, found.texts[ERROR], SEND)]
         lines = list(judge(found))
     except UnknownFactError as error:
         lines = [unknown(topic, str(error))]
-    except (ArithmeticError, ValueError, LookupError) as error:
+    except Exception as error:  # noqa: BLE001 - a kit is somebody else's
         lines = [unknown(topic, f"its figures make no sense: {error}")]
     if not (gpu and found.gpu):
         return lines

@@ -9,7 +9,13 @@ from pathlib import Path
 import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok
-from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement, not_measured
+from mac_whisper_speedtest.selfcheck.bench import (
+    SEND,
+    Figures,
+    Workbench,
+    measurement,
+    not_measured,
+)
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 from mac_whisper_speedtest.selfcheck.known_work import PIDS
 from mac_whisper_speedtest.selfcheck.memory import IMPORTERS, interpreter_with
@@ -116,7 +122,7 @@ def judge(found: Measurement) -> list[CheckupLine]:
     told = wanted if not expected else f"{found.text('status')}, {found.text('class')}"
     seen = f"{told}; {number:g} of {started:g} orphans left (limit 0)"
     if expected and told != f"{expected}, {wanted}":
-        return [fail(topic, f"{seen}; {expected}, {wanted} is right", "send the kit")]
+        return [fail(topic, f"{seen}; {expected}, {wanted} is right", SEND)]
     if number or started < 1:
-        return [fail(topic, seen, "send the kit; look with: ps -ef")]
+        return [fail(topic, seen, SEND)]
     return [ok(topic, seen)]

@@ -13,6 +13,7 @@ from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
 from mac_whisper_speedtest.machine import conditions, cpu, host
 from mac_whisper_speedtest.selfcheck.bench import (
     CLOSE,
+    SEND,
     Figures,
     Workbench,
     is_busy,
@@ -96,7 +97,7 @@ def judge_clock(found: Measurement) -> list[CheckupLine]:
     step = found.number("step_s")
     seen = f"{1e9 * step:.0f} ns (limit {1e9 * COARSEST_CLOCK_S:g})"
     if step > COARSEST_CLOCK_S:
-        return [fail("clock", f"coarse: {seen}", "send the kit")]
+        return [fail("clock", f"coarse: {seen}", SEND)]
     return [ok("clock", seen)]
 
 
@@ -122,7 +123,7 @@ def judge_cost(found: Measurement) -> list[CheckupLine]:
         elif is_busy(found):
             lines.append(unknown(topic, f"the machine is busy: {seen}", CLOSE))
         else:
-            lines.append(fail(topic, seen, "send the kit"))
+            lines.append(fail(topic, seen, SEND))
     return lines
 
 
@@ -142,4 +143,4 @@ def judge_awake(found: Measurement) -> list[CheckupLine]:
     if any("PreventUserIdleSystemSleep" in line for line in own):
         return [ok("staying awake", f"caffeinate holds {len(own)} assertions")]
     seen = "pmset -g assertions has none of caffeinate's: the Mac may fall asleep in a run"
-    return [fail("staying awake", seen, "send the kit")]
+    return [fail("staying awake", seen, SEND)]

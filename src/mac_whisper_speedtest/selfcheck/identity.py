@@ -13,7 +13,12 @@ from mac_whisper_speedtest.doctor.accelerators import inspect_gpu
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.reader import SYSCTL, Reader, Unknown
-from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement
+from mac_whisper_speedtest.selfcheck.bench import (
+    SEND,
+    Figures,
+    Workbench,
+    measurement,
+)
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 from mac_whisper_speedtest.selfcheck.memory import interpreter_with
 
@@ -124,7 +129,7 @@ def judge_wheels(found: Measurement) -> list[CheckupLine]:
     tags = [int(each) for each in re.findall(r"macosx_(\d+)_", wheels)]
     here = found.texts.get("macos", "").partition(".")[0]
     if found.subject == "mlx" and tags and here.isdecimal() and max(tags) < int(here):
-        then = "install it again with a Python that knows this macOS; send the kit"
+        then = SEND
         return [unknown(topic, f"macOS {here}, but the wheel is for {max(tags)}: {seen}", then)]
     return [ok(topic, seen)] if seen else [unknown(topic, "none is installed")]
 
@@ -141,7 +146,7 @@ def judge(found: Measurement) -> list[CheckupLine]:
     if says == real:
         return [*lines, ok("version of macOS", says)]
     seen = f"{says} to Python, {real} to sw_vers: wheels are chosen by the former"
-    return [*lines, fail("version of macOS", seen, "use another build of Python; send the kit")]
+    return [*lines, fail("version of macOS", seen, SEND)]
 
 
 def _chip(found: Measurement) -> CheckupLine:
@@ -159,7 +164,7 @@ def _chip(found: Measurement) -> CheckupLine:
         cores = f"{', '.join(f'{count:g} {name}' for name, count in kinds.items())} cores"
         if sum(kinds.values()) != found.number("physical_cores"):
             whole = f"{cores}, but {found.number('physical_cores'):g} physical ones"
-            return fail(topic, f"{', '.join(known)}: {whole}", "send the kit")
+            return fail(topic, f"{', '.join(known)}: {whole}", SEND)
     memory = f"{found.number('memory_bytes') / 2**30:.0f} GiB"
     return ok(topic, f"{', '.join(known)}, {cores}, {memory}, {found.text('os')}")
 

@@ -9,6 +9,7 @@ from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
 from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.machine.gpu import GpuMemory
 from mac_whisper_speedtest.selfcheck.bench import (
+    SEND,
     Figures,
     Workbench,
     failed,
@@ -98,7 +99,7 @@ def judge(found: Measurement) -> list[CheckupLine]:
     wrong = [name for name in needed if abs(risen.get(name, 0.0) - 1) > TOLERANCE]
     if wrong:
         missing = ", ".join(name.removesuffix("_bytes") for name in wrong)
-        return [fail(topic, f"{seen}; wrong: {missing}", "send the kit")]
+        return [fail(topic, f"{seen}; wrong: {missing}", SEND)]
     return [ok(topic, seen)]
 
 

@@ -11,6 +11,7 @@ from mac_whisper_speedtest.machine.energy import Energy, Window
 from mac_whisper_speedtest.machine.reader import Unknown
 from mac_whisper_speedtest.selfcheck.bench import (
     CLOSE,
+    SEND,
     Figures,
     KnownWorker,
     Workbench,
@@ -113,4 +114,4 @@ def _rises(found: Measurement, topic: str, parts: tuple[str, ...]) -> CheckupLin
         return ok(topic, seen)
     if is_busy(found):
         return unknown(topic, f"the machine is busy: {seen}", CLOSE)
-    return fail(topic, f"it does not rise: {seen}", "send the kit")
+    return fail(topic, f"it does not rise: {seen}", SEND)

@@ -18,6 +18,7 @@ from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import UnknownFactError
 from mac_whisper_speedtest.selfcheck.bench import (
     CLOSE,
+    SEND,
     Figures,
     Workbench,
     is_busy,
@@ -38,7 +39,6 @@ TOLERANCE = 0.05
 STRANGER_CORES = 0.1
 QUIET_CORES = 0.25
 """A machine on which others use less while nothing is done is quiet enough to judge."""
-_KIT = "send the kit: speedtest selfcheck -o kit.zip"
 
 _STRANGER = f"""
 import time
@@ -119,7 +119,7 @@ def judge_worker(found: Measurement) -> list[CheckupLine]:
     )
     topic = "a worker's work"
     right = abs(worst) <= TOLERANCE
-    line = ok(topic, seen) if right else fail(topic, seen, _KIT)
+    line = ok(topic, seen) if right else fail(topic, seen, SEND)
     return [line, _judge_leak(found)]
 
 
@@ -133,7 +133,7 @@ def _judge_leak(found: Measurement) -> CheckupLine:
         return ok(topic, f"{seen} (limit +{QUIET_CORES:g})")
     if max(quiet) > QUIET_CORES:
         return unknown(topic, f"the machine is busy: {seen}", CLOSE)
-    return fail(topic, f"{seen} (limit +{QUIET_CORES:g})", _KIT)
+    return fail(topic, f"{seen} (limit +{QUIET_CORES:g})", SEND)
 
 
 def measure_stranger(bench: Workbench) -> Measurement:
@@ -170,14 +170,14 @@ def judge_stranger(found: Measurement) -> list[CheckupLine]:
         for each, error, wall in zip(excess, errors, walls, strict=True)
     ]
     if all(missed):  # others can only add to it
-        return [fail(topic, f"only {seen} {limit}", _KIT)]
+        return [fail(topic, f"only {seen} {limit}", SEND)]
     if min(excess) <= STRANGER_CORES:
         return [ok(topic, f"{seen} {limit}")]
     quiet = [*found.series("quiet_before"), *found.series("quiet_after")]
     if max(quiet) > STRANGER_CORES:
         reason = f"the machine is busy: others use {max(quiet):.2f} cores besides; {seen}"
         return [unknown(topic, reason, CLOSE)]
-    return [fail(topic, f"{seen}, while others use {max(quiet):.2f} cores {limit}", _KIT)]
+    return [fail(topic, f"{seen}, while others use {max(quiet):.2f} cores {limit}", SEND)]
 
 
 def measure_idle(bench: Workbench) -> Measurement:
@@ -203,7 +203,7 @@ def judge_idle(found: Measurement) -> list[CheckupLine]:
     if is_busy(found) or shares[len(shares) // 2] > 2 * limit:
         reason = f"the machine is not idle: {seen}, load average {found.number('load_average'):.1f}"
         return [unknown(topic, reason, CLOSE)]
-    return [fail(topic, f"{seen}: every sample would count as disturbed", _KIT)]
+    return [fail(topic, f"{seen}: every sample would count as disturbed", SEND)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -10,8 +10,14 @@ from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.recipe import Recipe, unsuited
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
 from mac_whisper_speedtest.environments import locks, uv
+from mac_whisper_speedtest.environments.locks import Lock
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
-from mac_whisper_speedtest.selfcheck.bench import Workbench, measurement, not_measured
+from mac_whisper_speedtest.selfcheck.bench import (
+    SEND,
+    Workbench,
+    measurement,
+    not_measured,
+)
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 
 _NOT_REACHED = ("error sending request", "dns", "connection", "connect", "timed out", "network")
@@ -20,7 +26,7 @@ _NOT_REACHED = ("error sending request", "dns", "connection", "connect", "timed 
 
 def measure(bench: Workbench) -> list[Measurement]:
     """Have uv plan the installation of each lock, with the hashes; it fetches metadata only."""
-    return [_planned(bench, recipe) for recipe in _recipes()]
+    return [_planned(bench, recipe, lock) for recipe, lock in _shipped()]
 
 
 def not_asked(bench: Workbench) -> Measurement:  # noqa: ARG001 - nothing is looked at
@@ -28,20 +34,22 @@ def not_asked(bench: Workbench) -> Measurement:  # noqa: ARG001 - nothing is loo
     return not_measured("lock", "needs the network: add --locks")
 
 
-def _recipes() -> Iterator[Recipe]:
-    found = {
+def _shipped() -> Iterator[tuple[Recipe, Lock]]:
+    """The locks that ship with the tool, of the recipes for this machine."""
+    recipes = {
         each.recipe.name: each.recipe
         for each in registry.installed().values()
         if isinstance(each.recipe, Recipe) and not unsuited(each.recipe)
     }
-    yield from found.values()
+    for recipe in recipes.values():
+        for version in locks.versions(recipe):
+            lock = locks.read_lock(recipe, version)
+            if lock is not None and lock.shipped:
+                yield recipe, lock
 
 
-def _planned(bench: Workbench, recipe: Recipe) -> Measurement:
-    lock = locks.read_lock(recipe, recipe.version)
-    subject = f"{recipe.name}@{recipe.version}"
-    if lock is None:
-        return not_measured("lock", "the tool ships none", subject=subject)
+def _planned(bench: Workbench, recipe: Recipe, lock: Lock) -> Measurement:
+    subject = f"{lock.recipe}@{lock.version}"
     with tempfile.TemporaryDirectory(dir=bench.folder) as work:
         folder, requirements = Path(work, "env"), Path(work, "requirements.txt")
         wanted = [each for each in locks.packages(lock.text) if not locks.is_built(recipe, each)]
@@ -72,4 +80,4 @@ def judge(found: Measurement) -> list[CheckupLine]:
         return [ok(topic, seen)]
     if any(word in why.lower() for word in _NOT_REACHED):
         return [unknown(topic, why, "check the connection to your package index")]
-    return [fail(topic, why, "send the kit")]
+    return [fail(topic, why, SEND)]
