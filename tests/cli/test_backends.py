@@ -188,7 +188,7 @@ def test_lock_only_makes_a_lock_and_says_where_it_is(
         (["install", "plain@1"], "only backends with a recipe have versions"),
         (["install", "tiny:int8"], "tiny:int8: an environment has no precision"),
         (["install", "other"], "other: beos only"),
-        (["install", "tiny", "--torch", "cuda"], "--torch is 'cuda'"),
+        (["install", "tiny", "--build", "cuda"], "--build is 'cuda'"),
         (["install", "tiny", "--max-size", "1GB"], "--max-size is for --all"),
         (["install", "--all", "--max-size", "much"], "--max-size is 'much', not a size"),
         (["upgrade", "tiny@2.0"], "upgrade goes to the newest release, not to 2.0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plistlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,13 @@ def test_a_build_of_mlx_for_an_older_macos_is_warned_about(
     assert line.state == state
     assert seen in line.seen
     assert ("backends install mlx" in line.next) is (state == "warn")
+
+
+def test_what_is_missing_for_the_gpu_is_said_with_the_command_that_installs_it() -> None:
+    place = InterpreterLocation(replace(CT2, managed=True), "1.0 in its own environment", "/p", "q")
+    answer = "missing: libcublas.so.12: no such file\ndevices: cpu"
+    (line,) = accelerators.judge_accelerators([place], {place.key: answer}, ["cuda"])
+    assert line.next == "speedtest backends install ct2 --build cuda12"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,7 +24,15 @@ from conftest import wait_until
 from mac_whisper_speedtest.backends import recipe as recipes
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe, this_platform
-from mac_whisper_speedtest.environments import environments, installations, locks, store, uv
+from mac_whisper_speedtest.environments import (
+    builds,
+    environments,
+    installations,
+    locks,
+    store,
+    uv,
+)
+from mac_whisper_speedtest.environments.builds import NvidiaDriver
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.worker.launch import launch
 
@@ -156,6 +165,14 @@ def test_installing_again_does_nothing() -> None:
     first, _ = install()
     second, lines = install()
     assert (second, lines) == (first, ["tiny 1.0 is already installed"])
+
+
+@pytest.mark.usefixtures("locked")
+def test_which_build_was_chosen_is_said_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builds, "nvidia_driver", lambda: NvidiaDriver("470.256.02"))
+    lines: list[str] = []
+    environments.install(replace(TINY, uses_cublas=True), notify=lines.append)
+    assert lines[0] == "tiny 1.0: for the CPU: NVIDIA's driver 470.256.02 is older than 525"
 
 
 def test_two_versions_exist_side_by_side_with_their_own_interpreters(wheels: Path) -> None:
@@ -421,20 +438,12 @@ def test_torch_s_cpu_build_is_taken_where_it_fits_and_no_nvidia_driver_is(
     wheels: Path, monkeypatch: pytest.MonkeyPatch, wheel_name: str, nvidia: bool, expected: str
 ) -> None:
     (wheels / wheel_name.replace("x86_64", this_platform().partition("-")[2])).touch()
-    monkeypatch.setattr(uv, "_nvidia_driver", lambda: nvidia)
+    driver = NvidiaDriver("590.44.01") if nvidia else None
+    monkeypatch.setattr(builds, "nvidia_driver", lambda: driver)
     recipe = Recipe("t", "t", "1", uses_torch=True)
     python = uv.Python(sys.executable, "3.11.7")
     assert uv.wheel_folders() == [wheels]
-    assert environments.torch_build(recipe, "auto", python) == expected
-    assert environments.torch_build(recipe, "index", python) == "index"
-    assert environments.torch_build(recipe, "cpu", python) == "cpu"
-
-
-def test_a_recipe_without_torch_has_no_build_of_it_and_a_nonsense_build_is_refused() -> None:
-    python = uv.Python(sys.executable, "3.11.7")
-    assert environments.torch_build(TINY, "cpu", python) == ""
-    with pytest.raises(UsageError, match="--torch is 'rocm'"):
-        environments.torch_build(TINY, "rocm", python)
+    assert environments.choose_build(recipe, "auto", python).name == expected
 
 
 def test_the_index_s_torch_counts_as_larger_on_linux(monkeypatch: pytest.MonkeyPatch) -> None:

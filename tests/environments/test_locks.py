@@ -53,7 +53,7 @@ def test_a_shipped_lock_pins_and_hashes_every_package_and_names_no_place(name: s
     assert not re.search(r"://|file:|^-|--(find-links|index|extra)|(^|\s)/", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if name != f"{locks.TORCH_CPU}.txt"])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if "@" in name])
 def test_a_shipped_lock_has_the_version_of_its_name(name: str) -> None:
     recipe_name, _, version = name.removesuffix(".txt").rpartition("@")
     recipe = recipes().get(recipe_name)
@@ -78,8 +78,28 @@ def test_a_recipe_with_torch_is_locked_to_the_torch_whose_cpu_build_is_known(
     lock = locks.read_lock(recipe, recipe.version)
     assert lock is not None
     torch = {each.version for each in locks.packages(lock.text) if each.name == "torch"}
-    (cpu,) = locks.packages(locks.torch_cpu_builds())
+    (cpu,) = locks.packages(locks.shipped_part(locks.TORCH_CPU))
     assert torch == {cpu.version.partition("+")[0]} if recipe.uses_torch else True
+
+
+@pytest.mark.parametrize("recipe", recipes().values(), ids=str)
+def test_a_recipe_with_torch_has_what_torch_for_cuda_12_needs_besides(recipe: Recipe) -> None:
+    lock = locks.read_lock(recipe, recipe.version)
+    assert lock is not None
+    built = locks.with_torch(lock.text, locks.shipped_part(locks.TORCH_CUDA12))
+    found = {each.name: each.version for each in locks.applicable(built, "3.13.0")}
+    if recipe.uses_torch:
+        # As torch 2.7.1's METADATA has it.
+        needed = {"filelock", "typing-extensions", "setuptools", "sympy", "networkx", "jinja2"}
+        assert found["torch"] == "2.7.1"
+        assert {*needed, "fsspec"} <= set(found)
+        assert not {"triton", "nvidia-cublas", "cuda-toolkit"} & set(found)
+
+
+def test_cublas_12_is_a_part_of_its_own_for_x86_64() -> None:
+    found = locks.packages(locks.shipped_part(locks.CUBLAS))
+    assert {each.name for each in found} == {"nvidia-cublas-cu12", "nvidia-cuda-nvrtc-cu12"}
+    assert all("x86_64" in each.marker and "linux" in each.marker for each in found)
 
 
 def test_the_lock_of_what_is_built_has_its_tools_and_the_hash_of_its_source_alone() -> None:
@@ -146,7 +166,7 @@ def test_the_cpu_variant_has_another_torch_and_no_cuda_and_is_otherwise_the_same
     cuda += entry("triton==3") + entry("pytorch-triton-rocm==3")
     builds = entry("torch==2.13.0+cpu")
     index = kept[0] + cuda + entry("torch==2.13.0") + kept[1]
-    assert locks.cpu_variant(index, builds) == kept[0] + builds + kept[1]
+    assert locks.with_torch(index, builds) == kept[0] + builds + kept[1]
 
 
 # --- which one ---------------------------------------------------------------------------------

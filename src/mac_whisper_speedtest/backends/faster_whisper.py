@@ -30,6 +30,7 @@ RECIPE = Recipe(
     version="1.2.1",
     size_bytes=417_000_000,
     size_on={APPLE_SILICON: 181_000_000},
+    uses_cublas=True,
 )
 
 LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -121,7 +122,9 @@ def ctranslate2_device(requested: str) -> tuple[str, dict[str, str]]:
         return "cuda", {}
     if requested == "auto":
         return "cpu", {"cuda": missing}
-    raise ModelUnusableError(f"CTranslate2 needs cuBLAS 12 on a GPU: {missing}")
+    raise ModelUnusableError(
+        f"CTranslate2 needs cuBLAS 12 on a GPU: {missing}; speedtest doctor names the command"
+    )
 
 
 def native_precision(device: str) -> str:

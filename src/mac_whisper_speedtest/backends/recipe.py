@@ -14,9 +14,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-# On Linux, torch's build from the package index installs these CUDA libraries, with or without a
-# CUDA device; the CPU build does not.
-_CUDA_LIBRARIES_BYTES = 5_200_000_000
+_CUDA_BYTES = {
+    (True, "index"): 5_200_000_000,
+    (True, "cuda12"): 4_000_000_000,
+    (False, "cuda12"): 1_100_000_000,
+}
+"""What a build adds on Linux, with a CUDA device or without: (with torch, its name) → bytes."""
 
 APPLE_SILICON = "darwin-arm64"
 _LIBRARY = {True: "macOS", False: "glibc"}
@@ -46,8 +49,8 @@ class Recipe:
         build: options of CMake with which the distribution is built from its source; empty where
             its wheel is installed. What builds it is among the requirements.
         source_only: whether its release has no wheels, so that uv builds it, with the lock's tools.
-        uses_torch: whether torch is installed; on Linux a CPU build is preferred where the machine
-            has no NVIDIA driver and pip is configured with a folder that holds one.
+        uses_torch: whether torch is installed; ``environments/builds`` chooses its build on Linux.
+        uses_cublas: whether CTranslate2 computes, which needs cuBLAS 12 on an NVIDIA GPU.
         notes: shown by ``speedtest backends info``.
     """
 
@@ -65,13 +68,13 @@ class Recipe:
     build: Mapping[str, str] = field(default_factory=dict)
     source_only: bool = False
     uses_torch: bool = False
+    uses_cublas: bool = False
     notes: tuple[str, ...] = ()
 
-    def bytes_here(self, torch: str = "") -> int:
-        """The size of the environment on this platform, with that build of torch."""
-        cuda = self.uses_torch and torch == "index" and not is_macos()
+    def bytes_here(self, build: str = "") -> int:
+        """The size of the environment on this platform, in that build."""
         size = self.size_on.get(this_platform(), self.size_bytes)
-        return size + (_CUDA_LIBRARIES_BYTES if cuda else 0)
+        return size + (0 if is_macos() else _CUDA_BYTES.get((self.uses_torch, build), 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def lines(value: Any) -> list[str]:
 
 def _installed_lines(made: dict[str, Any]) -> list[str]:
     built = f"Swift {made['swift']}" if "swift" in made else f"Python {made['python']}"
-    torch = f", torch from {made['torch']}" if made.get("torch") else ""
-    first = f"{made['version']} ({built}, {megabytes(made['size_bytes'])}{torch}) {made['path']}"
+    build = f", build {made['torch']}" if made.get("torch") else ""
+    first = f"{made['version']} ({built}, {megabytes(made['size_bytes'])}{build}) {made['path']}"
     packages = made.get("packages", {})
     return [first, *(f"with {name} {version}" for name, version in packages.items())]

@@ -100,12 +100,12 @@ def info(name: str, model: str | None, as_json: bool) -> None:
     help="With --all: leave larger environments out, such as 2GB.",
 )
 @click.option(
-    "--torch",
+    "--build",
     default="auto",
     show_default=True,
-    help="Which build of torch: auto, cpu, or the package index's (index).",
+    help="Which build: auto, cpu, index (the package index's torch), or cuda12.",
 )
-def install(names: tuple[str, ...], everything: bool, max_size: int | None, torch: str) -> None:
+def install(names: tuple[str, ...], everything: bool, max_size: int | None, build: str) -> None:
     """Install each of NAMES: into a locked environment of its own, from your package index.
 
     A name is NAME or NAME@VERSION; a version that no lock ships for is locked first. Nothing is
@@ -121,7 +121,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
         raise UsageError("--max-size is for --all", hint="speedtest backends install --all")
     failed: list[SpeedtestError] = []
     for backend, recipe in _with_recipe(names, everything=everything):
-        if everything and (why := _left_out(recipe, torch, max_size)):
+        if everything and (why := _left_out(recipe, build, max_size)):
             notify(f"{recipe.name}: left out: {why}")
             continue
         try:
@@ -129,7 +129,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
                 made = installations.install(
                     recipe,
                     backend.version,
-                    torch=torch,
+                    build=build,
                     greet=greet,
                     notify=progress.notify,
                     progress=progress.show,
@@ -195,6 +195,9 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
         raise UsageError("--output is one file, for one lock", hint="name one backend")
     if shipped and (names or output):
         raise UsageError("--shipped takes no names and no --output")
+    for name, text in (locks.resolve_parts() if shipped else {}).items():
+        files.write_bytes(locks.part_file(name), text.encode())
+        say(f"{name}: locked {len(locks.packages(text))} packages")
     for backend, recipe in _locked_recipes(names, everything=shipped):
         if shipped:
             for version in locks.shipped_versions(recipe):
@@ -222,8 +225,8 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
 @command.command("upgrade")
 @click.argument("names", nargs=-1, shell_complete=completion.backends)
 @click.option("--all", "everything", is_flag=True, help="Every backend that works here.")
-@click.option("--torch", default="auto", show_default=True, help="As for install.")
-def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
+@click.option("--build", default="auto", show_default=True, help="As for install.")
+def upgrade(names: tuple[str, ...], everything: bool, build: str) -> None:
     """Install the newest release of each of NAMES, and make it what the bare name means."""
     from packaging.version import Version
 
@@ -235,7 +238,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
                 f"upgrade goes to the newest release, not to {backend.version}",
                 hint=f"speedtest backends install {backend.name}@{backend.version}",
             )
-        if everything and (why := _left_out(recipe, torch, None)):
+        if everything and (why := _left_out(recipe, build, None)):
             notify(f"{recipe.name}: left out: {why}")
             continue
         installations.check_platform(recipe)
@@ -251,7 +254,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
         environments.install(
             recipe,
             newest.version,
-            torch=torch,
+            build=build,
             notify=notify,
             visible=sys.stderr.isatty(),
         )
@@ -314,7 +317,7 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
     return list(found.values())
 
 
-def _left_out(recipe: AnyRecipe, torch: str, limit: int | None) -> str:
+def _left_out(recipe: AnyRecipe, build: str, limit: int | None) -> str:
     """Why ``--all`` does not mean this one; empty if it does."""
     from mac_whisper_speedtest.backends.recipe import unsuited
     from mac_whisper_speedtest.environments import installations
@@ -324,7 +327,7 @@ def _left_out(recipe: AnyRecipe, torch: str, limit: int | None) -> str:
         return why
     try:
         installations.check_tools(recipe)
-        size = installations.needed_bytes(recipe, torch) if limit is not None else 0
+        size = installations.needed_bytes(recipe, build) if limit is not None else 0
     except UsageError as error:
         return error.message.removeprefix(f"{recipe.name} ")
     if limit is not None and size > limit:

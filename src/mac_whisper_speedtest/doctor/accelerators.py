@@ -213,6 +213,12 @@ def _said(answer: Answer, mark: str) -> str:
     return next((line.removeprefix(mark).strip() for line in lines if line.startswith(mark)), "")
 
 
+def _cublas_command(backend: Backend) -> str:
+    if launch.runs_in_place(backend):
+        return "python -m pip install 'mac-whisper-speedtest[cuda]'"
+    return f"speedtest backends install {backend.name} --build cuda12"
+
+
 def _installed(
     location: InterpreterLocation,
     answers: InterpreterAnswers | None,
@@ -241,7 +247,8 @@ def _installed(
     seen = f"{location.where}; may use {may}; {verb} {', '.join(sees)}"
     if missed := unused_kind(gpus, backend.devices, sees):
         why = f": {missing}" if missing else ""
-        return warn(topic, f"{seen}: not this machine's GPU ({missed}){why}", info)
+        then = _cublas_command(backend) if missing else info
+        return warn(topic, f"{seen}: not this machine's GPU ({missed}){why}", then)
     outdated = mlx_wheel.too_old(wheel, macos)
     again = f"speedtest backends remove {backend.name} && speedtest backends install {backend.name}"
     return warn(topic, f"{seen}; {outdated}", again) if outdated else ok(topic, seen)

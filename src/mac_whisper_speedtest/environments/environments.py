@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.environments import locks, source_build, store, uv
+from mac_whisper_speedtest.backends.recipe import Recipe, this_platform
+from mac_whisper_speedtest.environments import builds, locks, source_build, store, uv
+from mac_whisper_speedtest.environments.builds import CPU, CUDA12, INDEX, Build
 from mac_whisper_speedtest.environments.locks import Lock
-from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
+from mac_whisper_speedtest.errors import SpeedtestError, StorageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.paths import with_tilde
 from mac_whisper_speedtest.version import __version__
@@ -37,7 +37,7 @@ class Environment:
         version: of the recipe's distribution.
         lock_sha256: of the lock it was made from.
         python: the full version of its Python.
-        torch: its build of torch: ``cpu``, ``index`` or empty for none.
+        torch: its build, of torch or with cuBLAS: ``cpu``, ``index``, ``cuda12``, or empty.
         uv: the version of uv that made it.
         tool: the version of this tool that made it.
         created: UTC, as ISO 8601.
@@ -90,8 +90,7 @@ def of_recipe(recipe: Recipe) -> list[Environment]:
 def find(recipe: Recipe, version: str) -> Environment | None:
     """The environment of ``recipe`` at ``version``, made from the current lock.
 
-    It has this Python if the recipe allows that, else any. If it exists with both builds of torch,
-    the newer one is returned.
+    It has this Python if the recipe allows that, else any. Of several builds it is the newest.
     """
     lock = locks.read_lock(recipe, version)
     if lock is None:
@@ -100,7 +99,8 @@ def find(recipe: Recipe, version: str) -> Environment | None:
     own = uv.this_python() if uv.this_python_fits(recipe) else ""
     for environment in reversed(of_recipe(recipe)):
         same = environment.version == version and environment.lock_sha256 in digests
-        if same and own in {"", uv.minor_version(environment.python)}:
+        any_python = own == "" or (environment.torch == CUDA12 and recipe.uses_torch)
+        if same and (any_python or own == uv.minor_version(environment.python)):
             return environment
     return None
 
@@ -124,7 +124,7 @@ def install(
     recipe: Recipe,
     version: str = "",
     *,
-    torch: str = "auto",
+    build: str = "auto",
     notify: Callable[[str], None],
     visible: bool = False,
     progress: Callable[[str], None] = lambda _line: None,
@@ -135,7 +135,7 @@ def install(
     Args:
         recipe: what to install.
         version: of its distribution; empty for the default one. A missing lock is created.
-        torch: the build of torch, for recipes that have it: ``auto``, ``cpu`` or ``index``.
+        build: ``auto``, ``cpu``, ``index`` or ``cuda12``, as `builds.choose` has it.
         notify: called with one line for every step.
         visible: let uv show its progress on stderr.
         progress: called several times a second with the last line of a build from source.
@@ -150,8 +150,13 @@ def install(
     version = version or locks.default_version(recipe)
     python = uv.choose_python(recipe)
     lock = locks.ensure(recipe, version, python=uv.minor_version(python.version), notify=notify)
-    build = torch_build(recipe, torch, python)
-    text = _variants(recipe, lock)[build]
+    chosen = choose_build(recipe, build, python)
+    if chosen.reason:
+        notify(f"{recipe.name} {version}: {chosen.reason}")
+    if recipe.uses_torch and chosen.name == CUDA12:
+        older = replace(recipe, python=f"{recipe.python},{builds.CUDA12_PYTHON}")
+        python = uv.choose_python(older)
+    text = _variants(recipe, lock)[chosen.name]
     compiler = source_build.compiler(recipe) if recipe.build else ""
     target = _folder(lock, text + compiler, python)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +166,7 @@ def install(
         if made := read_environment(target):
             notify(f"{recipe.name} {version} is already installed")
             return made
-        needed = int(recipe.bytes_here(build) * store.SPARE_SHARE) + _SPARE_BYTES
+        needed = int(recipe.bytes_here(chosen.name) * store.SPARE_SHARE) + _SPARE_BYTES
         store.check_space(target.parent, needed, recipe.name, free_bytes)
         # An incomplete environment of that name: its Python is gone, or files were deleted.
         shutil.rmtree(target, ignore_errors=True)
@@ -175,7 +180,7 @@ def install(
                     staging,
                     text,
                     python.path,
-                    find_links=build != "index",
+                    find_links=not recipe.uses_torch or chosen.name == CPU,
                     visible=visible,
                 )
                 if recipe.build:
@@ -200,7 +205,7 @@ def install(
                 lock,
                 text=text,
                 python=python.version,
-                build=build,
+                build=chosen.name,
                 compiler=compiler,
             )
         took = time.monotonic() - began
@@ -208,33 +213,27 @@ def install(
         return made
 
 
-def torch_build(recipe: Recipe, requested: str, python: uv.Python) -> str:
-    """The build of torch to install: ``cpu``, ``index``, or empty for recipes without torch.
-
-    ``auto`` is the CPU build on a Linux machine without an NVIDIA driver, if a folder of wheels in
-    pip's configuration has it for ``python``: the index's build is four times as large.
-
-    Raises:
-        UsageError: ``requested`` is none of ``auto``, ``cpu`` and ``index``.
-    """
-    if requested not in {"auto", "cpu", "index"}:
-        raise UsageError(f"--torch is {requested!r}", hint="use auto, cpu or index")
-    if not recipe.uses_torch:
-        return ""
-    if sys.platform != "linux":
-        return "index"  # there is no other one
-    if requested != "auto":
-        return requested
-    return "cpu" if uv.cpu_torch_is_enough(python, uv.wheel_folders()) else "index"
+def choose_build(recipe: Recipe, requested: str, python: uv.Python) -> Build:
+    """The build for this machine. Raises UsageError, as `builds.choose`."""
+    return builds.choose(
+        recipe,
+        requested,
+        platform=this_platform(),
+        driver=builds.nvidia_driver(),
+        cpu_wheel=uv.has_cpu_torch(python, uv.wheel_folders()),
+    )
 
 
 def _variants(recipe: Recipe, lock: Lock) -> dict[str, str]:
-    """The texts of this lock by build of torch, with the options of a build from source."""
+    """The texts of this lock by build, with the options of a build from source."""
+    if recipe.uses_cublas:
+        return {"": lock.text, CUDA12: lock.text + locks.shipped_part(locks.CUBLAS)}
     if not recipe.uses_torch:
         return {"": source_build.described(recipe, lock.text)}
     return {
-        "index": lock.text,
-        "cpu": locks.cpu_variant(lock.text, locks.torch_cpu_builds()),
+        INDEX: lock.text,
+        CPU: locks.with_torch(lock.text, locks.shipped_part(locks.TORCH_CPU)),
+        CUDA12: locks.with_torch(lock.text, locks.shipped_part(locks.TORCH_CUDA12)),
     }
 
 

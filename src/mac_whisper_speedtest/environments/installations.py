@@ -68,7 +68,7 @@ def check_tools(recipe: AnyRecipe) -> None:
         source_build.compiler(recipe)
 
 
-def needed_bytes(recipe: AnyRecipe, torch: str) -> int:
+def needed_bytes(recipe: AnyRecipe, build: str) -> int:
     """What ``install`` with these arguments needs on the disk.
 
     Raises:
@@ -76,7 +76,8 @@ def needed_bytes(recipe: AnyRecipe, torch: str) -> int:
     """
     if isinstance(recipe, SwiftRecipe):
         return recipe.build_bytes
-    return recipe.bytes_here(environments.torch_build(recipe, torch, uv.choose_python(recipe)))
+    chosen = environments.choose_build(recipe, build, uv.choose_python(recipe))
+    return recipe.bytes_here(chosen.name)
 
 
 def check_platform(recipe: AnyRecipe) -> None:
@@ -94,7 +95,7 @@ def install(
     *,
     greet: swift.Greet,
     notify: Callable[[str], None],
-    torch: str = "auto",
+    build: str = "auto",
     progress: Callable[[str], None] = lambda _line: None,
     visible: bool = False,
 ) -> Installation:
@@ -107,7 +108,7 @@ def install(
     if isinstance(recipe, SwiftRecipe):
         return swift.install(recipe, version, greet=greet, notify=notify, progress=progress)
     return environments.install(
-        recipe, version, torch=torch, notify=notify, visible=visible, progress=progress
+        recipe, version, build=build, notify=notify, visible=visible, progress=progress
     )
 
 

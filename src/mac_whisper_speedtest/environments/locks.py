@@ -10,7 +10,7 @@ import json
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,7 +21,14 @@ from mac_whisper_speedtest.environments import uv
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 
 LOWEST_PYTHON = "3.11"
-TORCH_CPU = "torch-cpu"  # name of the list of CPU builds of torch
+TORCH_CPU, TORCH_CUDA12, CUBLAS = "torch-cpu", "torch-cuda12", "cublas-cuda12"
+"""Names of the parts of locks by which the builds of an environment differ."""
+
+_PARTS = {
+    TORCH_CUDA12: "torch==2.7.1",  # the newest on the index with kernels for Pascal and Volta
+    CUBLAS: "nvidia-cublas-cu12; sys_platform == 'linux' and platform_machine == 'x86_64'",
+}
+"""Those that are resolved, and of what. The CPU builds of torch are not on the package index."""
 
 # Without it uv assumes an old macOS, and resolves to releases of MLX that are years old.
 _OLDEST_MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
@@ -95,23 +102,44 @@ def applicable(text: str, python: str) -> list[Package]:
     ]
 
 
-def cpu_variant(text: str, cpu_builds: str) -> str:
-    """The lock ``text`` with torch's CPU build, and without the CUDA libraries.
+def with_torch(text: str, builds: str) -> str:
+    """The lock ``text`` with another build of torch and its CUDA libraries in place of its own.
 
     Args:
         text: a lock in which torch is the package index's build.
-        cpu_builds: a lock of one package, torch, with the hashes of its CPU builds.
+        builds: a lock of torch, with the CUDA libraries that this build needs.
     """
     return "".join(
-        cpu_builds.rstrip("\n") + "\n" if package.name == "torch" else package.text
+        builds.rstrip("\n") + "\n" if package.name == "torch" else package.text
         for package in packages(text)
         if not _CUDA_PACKAGE.fullmatch(package.name)
     )
 
 
-def torch_cpu_builds() -> str:
-    """The CPU builds of torch, as a lock of that one package."""
-    return _shipped_folder().joinpath(f"{TORCH_CPU}.txt").read_text(encoding="utf-8")
+def shipped_part(name: str) -> str:
+    """The part of that name, as a lock."""
+    return part_file(name).read_text(encoding="utf-8")
+
+
+def part_file(name: str) -> Path:
+    """Where the part of that name ships."""
+    return Path(str(_shipped_folder().joinpath(f"{name}.txt")))
+
+
+def resolve_parts() -> dict[str, str]:
+    """The parts that are on the package index, by name: torch and CUDA libraries, without Triton.
+
+    What torch needs besides is in the locks that it goes into. Raises SpeedtestError.
+    """
+    found = {}
+    for name, requirement in _PARTS.items():
+        kept = [
+            package.text
+            for package in packages(_compile([requirement], python=LOWEST_PYTHON))
+            if package.name == "torch" or package.name.startswith("nvidia-")
+        ]
+        found[name] = "".join(kept)
+    return found
 
 
 def read_lock(recipe: Recipe, version: str) -> Lock | None:
@@ -176,25 +204,28 @@ def resolve(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -
         SpeedtestError: uv found no solution, or could not reach the index.
     """
     pin = f"=={version}" if version else ""
+    lines = [f"{recipe.distribution}{pin}", *recipe.requirements]
+    text = _compile(lines, recipe.overrides, python=python)
+    version = _version_in(text, recipe, python)
+    if recipe.build:
+        text = _with_source_only(recipe, version, text)
+    return Lock(recipe.name, version, text)
+
+
+def _compile(lines: Sequence[str], overrides: Sequence[str] = (), *, python: str) -> str:
     with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as temporary:
-        folder = Path(temporary)
-        requested, overrides, lock = (
-            folder / name for name in ("requested.in", "overrides.in", "lock.txt")
+        requested, overriding, lock = (
+            Path(temporary, name) for name in ("requested.in", "overrides.in", "lock.txt")
         )
-        lines = (f"{recipe.distribution}{pin}", *recipe.requirements)
         requested.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        overrides.write_text("\n".join(recipe.overrides) + "\n", encoding="utf-8")
+        overriding.write_text("\n".join(overrides) + "\n", encoding="utf-8")
         uv.call(
             *["pip", "compile", str(requested), "--universal", "--python-version", python],
             *["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"],
-            *["--override", str(overrides), "--output-file", str(lock)],
+            *["--override", str(overriding), "--output-file", str(lock)],
             environment=uv.for_locking() | _OLDEST_MACOS,
         )
-        text = lock.read_text(encoding="utf-8")
-        version = _version_in(text, recipe, python)
-        if recipe.build:
-            text = _with_source_only(recipe, version, text, folder)
-    return Lock(recipe.name, version, text)
+        return lock.read_text(encoding="utf-8")
 
 
 def is_built(recipe: Recipe, package: Package) -> bool:
@@ -204,18 +235,19 @@ def is_built(recipe: Recipe, package: Package) -> bool:
     return bool(recipe.build) and package.name == canonicalize_name(recipe.distribution)
 
 
-def _with_source_only(recipe: Recipe, version: str, text: str, folder: Path) -> str:
+def _with_source_only(recipe: Recipe, version: str, text: str) -> str:
     """The lock ``text`` in which the distribution to build has the hash of its source alone."""
-    requested, lock = folder / "source.in", folder / "pylock.toml"
-    requested.write_text(f"{recipe.distribution}=={version}\n", encoding="utf-8")
-    # uv's list of hashes does not say which one is the source's; its other format does.
-    uv.call(
-        *["pip", "compile", str(requested), "--no-deps", "--no-binary", recipe.distribution],
-        *["--universal", "--python-version", LOWEST_PYTHON, "--format", "pylock.toml"],
-        *["--output-file", str(lock)],
-        environment=uv.for_locking(),
-    )
-    (found,) = tomllib.loads(lock.read_text(encoding="utf-8"))["packages"]
+    with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as temporary:
+        requested, lock = Path(temporary, "source.in"), Path(temporary, "pylock.toml")
+        requested.write_text(f"{recipe.distribution}=={version}\n", encoding="utf-8")
+        # uv's list of hashes does not say which one is the source's; its other format does.
+        uv.call(
+            *["pip", "compile", str(requested), "--no-deps", "--no-binary", recipe.distribution],
+            *["--universal", "--python-version", LOWEST_PYTHON, "--format", "pylock.toml"],
+            *["--output-file", str(lock)],
+            environment=uv.for_locking(),
+        )
+        (found,) = tomllib.loads(lock.read_text(encoding="utf-8"))["packages"]
     try:
         digest = found["sdist"]["hashes"]["sha256"]
     except KeyError as error:

@@ -6,7 +6,6 @@ import configparser
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -257,22 +256,13 @@ def _version_of(path: str) -> str:
     return done.stdout.strip()
 
 
-def cpu_torch_is_enough(python: Python, wheel_folders: Iterable[Path]) -> bool:
-    """Whether torch's CPU build for ``python`` is local, and this machine has no NVIDIA device.
-
-    Only on Linux: elsewhere the package index's own build has no CUDA libraries.
-    """
-    if sys.platform != "linux" or _nvidia_driver():
-        return False
+def has_cpu_torch(python: Python, wheel_folders: Iterable[Path]) -> bool:
+    """Whether these folders have torch's CPU build for ``python``."""
     return any(
         _is_cpu_torch_for(wheel.name, python)
         for each in wheel_folders
         for wheel in each.glob("torch-*")
     )
-
-
-def _nvidia_driver() -> bool:
-    return Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
 
 
 def _is_cpu_torch_for(wheel: str, python: Python) -> bool:
