@@ -111,6 +111,7 @@ def test_by_default_it_says_how_much_longer_open_pairs_may_take() -> None:
         "about 40 s left"
     )
     figures = followed(*cells, rounds=8, upto=6, request={"rounds": None})
+    assert figures.left() == "at most 60 s left"
     names = [each.id for each in made.run.manifest.cells]
     figures.add(s.Decided(after=6, until=15, look=0, level=0.975, cells=names, reason=""))
     assert figures.left() == "about 60 s left"

@@ -256,6 +256,8 @@ class _Lines(Observer):
     def event(self, event: s.Event) -> None:
         if self._run is not None:
             self._run.add(event)
+        if isinstance(event, s.Decided) and event.cells:
+            self._permanent(f"after round {event.after}: {event.reason}")
         if isinstance(event, s.WorkerEnded) and (
             event.status != "ok" or not self._line.on_terminal
         ):

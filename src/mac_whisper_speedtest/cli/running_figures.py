@@ -201,7 +201,9 @@ class RunningFigures:
         )
         if min(seconds + further_s, allowed_s) < 1:
             return ""
-        return f"about {about} left" + (f", at most {most}" if most != about else "")
+        if about == most:
+            return f"about {about} left"
+        return f"about {about} left, at most {most}" if seconds >= 1 else f"at most {most} left"
 
     @property
     def _spent_s(self) -> float:
