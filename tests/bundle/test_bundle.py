@@ -29,7 +29,7 @@ from mac_whisper_speedtest.bundle import members as bundle_members
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.declared import Doc, FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import comparable, directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
@@ -231,6 +231,31 @@ def test_kernels_tags_logs_and_unknown_details_stay_at_home(tmp_path: Path) -> N
     run = read.read_bundle(tmp_path / "x.zip")
     assert run.manifest.machine.os_version == "6.18.44"
     assert run.cells[0].backend.details == {"blas": "OpenBLAS 0.3"}
+
+
+def test_a_mac_is_of_the_same_class_in_its_bundle(tmp_path: Path) -> None:
+    mac = {
+        "os": "Darwin",
+        "os_version": "26.2",
+        "os_build": "25C56",
+        "cpu": "Apple M2",
+        "hardware_model": "Mac14,2",
+        "core_kinds": {"Performance": 4, "Efficiency": 4},
+        "gpus": ["Apple M2"],
+        "gpu_cores": 10,
+    }
+
+    def dressed(run: FakeRun) -> FakeRun:
+        machine = msgspec.structs.replace(run.manifest.machine, **mac)
+        return FakeRun(msgspec.structs.replace(run.manifest, machine=machine), run.events)
+
+    own = given(tmp_path / "run", change=dressed)
+    write.write_bundle(own, tmp_path / "x.zip")
+    shared = read.read_bundle(tmp_path / "x.zip").manifest.machine
+    assert shared == own.replay().manifest.machine
+    assert comparable.hardware_class(shared) == (
+        "macOS 26, Apple M2, 8 cores (4 Performance + 4 Efficiency), 16 GiB, 10 GPU cores, Mac14,2"
+    )
 
 
 def test_letters_that_act_are_replaced_before_anything_is_given_away(tmp_path: Path) -> None:
