@@ -28,7 +28,10 @@ def main() -> int:
     parser.add_argument("locks", nargs="*", help="such as whisperx@3.8.6; the others stay")
     arguments = parser.parse_args()
     names, given = arguments.locks, arguments.requirements
-    asked = [each for each in lock_targets.shipped_locks() if not names or each[1] in names]
+    shipped = list(lock_targets.shipped_locks())
+    if unknown := set(names) - {lock for _, lock, _ in shipped}:
+        parser.error(f"no such lock: {', '.join(sorted(unknown))}")
+    asked = [each for each in shipped if not names or each[1] in names]
     if given is not None:
         asked.append((Recipe(given.name, "", ""), given.name, given.read_text(encoding="utf-8")))
     found = lock_targets.read_record() if names else {}
