@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -449,6 +450,19 @@ def test_fluidaudio_is_measured_with_its_own_copy(
     done = mac.measure("fluidaudio")
     assert done.returncode == 6
     assert f"speedtest models pull {network} --format fluidaudio" in done.stderr
+
+
+def test_all_on_macos_14_says_what_it_leaves_out_and_ends_well(
+    new_mac: Callable[..., Mac],
+) -> None:
+    mac = new_mac(macos="14.7.1", build="23H222")
+    done = mac("backends", "install", "--all", "--max-size", "1MB")
+    assert done.returncode == 0, done.stderr
+    left = dict(re.findall(r"^(\S+): left out: (.*)$", done.stderr, re.MULTILINE))
+    assert left["apple-speech"] == "needs macOS 26"
+    assert left["moonshine-voice"] == "needs macOS 15"
+    assert left["whisperx"] == "927 MB is more than 1 MB"
+    assert "macOS only" not in done.stderr
 
 
 def test_apple_s_transcriber_is_a_part_of_macos_26(bare: Mac, new_mac: Callable[..., Mac]) -> None:
