@@ -65,9 +65,10 @@ def command(  # noqa: PLR0917 - one parameter per option
     observer = progress.observer(quiet=False, json_logs=False)
     notify = (lambda _: None) if quiet or as_json else observer.notify
     found = checks.perform(notify, gpu=gpu, locks=locks)
-    if kit_file is not None:
+    code = _show(found, as_json=as_json)
+    if kit_file is not None:  # afterwards: a full disk must not cost the page too
         kit.write_kit(found, kit_file)
-    _show(ctx, found, as_json=as_json)
+    ctx.exit(code)
 
 
 @command.command("show")
@@ -81,10 +82,11 @@ def show(ctx: click.Context, kit: Path, as_json: bool) -> None:
     """
     from mac_whisper_speedtest.selfcheck.kit import read_kit
 
-    _show(ctx, read_kit(kit), as_json=as_json)
+    ctx.exit(_show(read_kit(kit), as_json=as_json))
 
 
-def _show(ctx: click.Context, kit: Kit, *, as_json: bool) -> None:
+def _show(kit: Kit, *, as_json: bool) -> ExitCode:
+    """Print the page or the document; the exit code that it means."""
     from mac_whisper_speedtest.cli.doctor import print_checkup
     from mac_whisper_speedtest.selfcheck.checks import judged
 
@@ -94,8 +96,8 @@ def _show(ctx: click.Context, kit: Kit, *, as_json: bool) -> None:
     else:
         print_checkup(checkup, words=_WORDS, verdict=_verdict(checkup))
     if kit.interrupted:
-        ctx.exit(ExitCode.INTERRUPTED)
-    ctx.exit(ExitCode.OK if checkup.fit else ExitCode.UNFIT)
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if checkup.fit else ExitCode.UNFIT
 
 
 def _document(kit: Kit, checkup: Checkup) -> dict[str, Any]:

@@ -6,6 +6,7 @@ not at all, without anything that names the machine or its owner; it is read wit
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import zipfile
@@ -115,11 +116,18 @@ def without_names(kit: Kit) -> Kit:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a path that is a folder, or in none, before minutes are spent. Raises UsageError."""
+    """Refuse a path that cannot be written, before minutes are spent. Raises UsageError."""
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder", hint=f"say -o {path / 'kit.zip'}")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(
+            f"cannot write {path}: there is no folder {folder}", hint=f"mkdir -p {folder}"
+        )
+    if not os.access(folder, os.W_OK):
+        raise UsageError(
+            f"cannot write {path}: the folder cannot be written", hint="say -o another/kit.zip"
+        )
 
 
 def write_kit(kit: Kit, path: Path) -> None:
