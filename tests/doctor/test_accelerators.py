@@ -205,6 +205,9 @@ def test_a_build_of_mlx_for_an_older_macos_is_warned_about(
     assert line.state == state
     assert seen in line.seen
     assert ("backends install mlx" in line.next) is (state == "warn")
+    beside = InterpreterLocation(MLX, "0.4.3 beside the tool", sys.executable, "a question")
+    (line,) = accelerators.judge_accelerators([beside], {beside.key: answer}, {"metal"}, macos)
+    assert ("pip install --force-reinstall" in line.next) is (state == "warn")
 
 
 def test_what_is_missing_for_the_gpu_is_said_with_the_command_that_installs_it() -> None:

@@ -240,6 +240,21 @@ def test_a_damaged_file_of_pip_s_is_left_out(tmp_path: Path) -> None:
     assert uv.pip_options({}, [tmp_path / "pip.conf"]) == {}
 
 
+@pytest.mark.parametrize(("users", "seen"), [(None, "0"), ("1", "1")])
+def test_uv_s_pythons_are_asked_for_the_true_release_of_macos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str | None, seen: str
+) -> None:
+    """A Python that was built before macOS 26 is told there that it is 16.0."""
+    program = tmp_path / "uv"
+    program.write_text('#!/bin/sh\necho "$SYSTEM_VERSION_COMPAT"\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(uv, "program", lambda: str(program))
+    monkeypatch.delenv("SYSTEM_VERSION_COMPAT", raising=False)
+    if users is not None:
+        monkeypatch.setenv("SYSTEM_VERSION_COMPAT", users)
+    assert uv.call("python", "find").strip() == seen
+
+
 def test_uv_gets_the_index_and_the_certificates_of_pip_s_configuration() -> None:
     options = {
         "index-url": "https://mine.example/simple",

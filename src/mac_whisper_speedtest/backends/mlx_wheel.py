@@ -10,6 +10,9 @@ import re
 NAME = "mlx-metal wheel"
 """The key of the tag among a backend's versions."""
 
+INSTALL = "SYSTEM_VERSION_COMPAT=0 python -m pip install --force-reinstall --no-deps mlx-metal"
+"""What to type where it is beside the tool: pip takes the best build for the release it is told."""
+
 _BUILDS = (14, 15, 26)
 """Releases of macOS for which mlx-metal has wheels. That for 26 alone has the kernels for M5's
 neural accelerators (its mlx.metallib has 7920 names with ``nax``, that for 15 has one)."""

@@ -251,6 +251,8 @@ def _installed(
         return warn(topic, f"{seen}: not this machine's GPU ({missed}){why}", then)
     outdated = mlx_wheel.too_old(wheel, macos)
     again = f"speedtest backends remove {backend.name} && speedtest backends install {backend.name}"
+    if location.python == sys.executable:
+        again = mlx_wheel.INSTALL
     return warn(topic, f"{seen}; {outdated}", again) if outdated else ok(topic, seen)
 
 

@@ -20,6 +20,10 @@ _LAST_LINES = 6
 NO_INDEX = "UV_NO_INDEX"
 """Stands for pip's ``no-index``; uv has the option ``--no-index``, but reads no variable for it."""
 
+_TRUE_RELEASE = {"SYSTEM_VERSION_COMPAT": "0"}
+"""Without it, macOS 26 says that it is 16.0 to a Python that was built with an older SDK (CPython
+issue 135675); uv asks that Python, and would take wheels for macOS 15."""
+
 _FULL_DISK = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
 
 
@@ -38,7 +42,7 @@ def call(
         SpeedtestError: its exit status was not 0.
     """
     quiet = [] if visible else ["--quiet"]
-    variables = {**(environment or {}), **os.environ}
+    variables = {**_TRUE_RELEASE, **(environment or {}), **os.environ}
     words = [str(each) for each in arguments]
     if words[0] == "pip" and variables.get(NO_INDEX):
         words.append("--no-index")
