@@ -14,7 +14,7 @@ GIB = 2.0**30
 def memory(library: str, device: str, system: str, **rises: float) -> Measurement:
     figures: Figures = {"device": device, "system": system}
     for name, rise in rises.items():
-        counted_from_zero = name in {"allocator", "gpu_peak"}
+        counted_from_zero = name == "allocator"
         values = {f"{name}_bytes": rise * GIB} if counted_from_zero else {
             f"before_{name}_bytes": 0.1 * GIB, f"after_{name}_bytes": (0.1 + rise) * GIB,
         }  # fmt: skip

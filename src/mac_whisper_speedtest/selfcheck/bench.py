@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.machine.probe import Probe, Target
 from mac_whisper_speedtest.machine.reader import Reader, Unknown
 from mac_whisper_speedtest.selfcheck.kit import Measurement
@@ -40,16 +41,17 @@ Figures = dict[str, float | Sequence[float] | str | Unknown | None]
 
 @dataclass(slots=True)
 class KnownWorker:
-    """A worker that does known work."""
+    """A worker that does known work; ``gpu`` is the NVIDIA GPU that it names."""
 
     worker: Worker
     scratch: Path
     mark: str
+    gpu: UsedGpu | None = None
 
     @property
     def target(self) -> Target:
         """What meters meter."""
-        return Target(self.worker.pid)
+        return Target(self.worker.pid, self.gpu)
 
     def do(self, work: str, **arguments: float | str) -> Mapping[str, float | str]:
         """Have it do a work of `known_work`, and return what it knows of it.
@@ -58,7 +60,8 @@ class KnownWorker:
             WorkerFailureError: it did not answer.
         """
         model = ModelParams(work, json.dumps(arguments), "none")
-        self.worker.load(LoadParams(model, "cpu", 1))
+        loaded = self.worker.load(LoadParams(model, "cpu", 1)).value
+        self.gpu = loaded.gpu or self.gpu
         audio = m.AudioParams(str(self.scratch / "silence.f32"), _SAMPLES)
         said = self.worker.transcribe(m.TranscribeParams(audio, DecodeContract())).value.text
         facts: dict[str, float | str] = json.loads(said)

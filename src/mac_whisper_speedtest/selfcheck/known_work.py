@@ -45,7 +45,9 @@ class KnownWork:
     def load(self, params: LoadParams) -> LoadedModel:
         """Remember the work."""
         self._work, self._arguments = params.model.name, json.loads(params.model.path)
-        return LoadedModel("cpu", "none")
+        library = self._arguments.get("library")
+        device = _torch_device(_import("torch")) if library == "torch" else "cpu"
+        return LoadedModel(device, "none")
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:  # noqa: ARG002
         """Do the work, and tell what it did."""
@@ -122,7 +124,7 @@ def _with_mlx(held: list[Any], size: int) -> Facts:
     from mac_whisper_speedtest.backends import mlx_runtime
 
     mlx_runtime.preload()
-    mx = importlib.import_module("mlx.core")
+    mx = _import("mlx.core")
     made = mx.ones((size // 4,), dtype=mx.float32)
     mx.eval(made)
     mx.synchronize()
@@ -133,12 +135,8 @@ def _with_mlx(held: list[Any], size: int) -> Facts:
 
 
 def _with_torch(held: list[Any], size: int) -> Facts:
-    torch = importlib.import_module("torch")
-    device = "cpu"
-    if torch.cuda.is_available():
-        device = "cuda"
-    elif torch.backends.mps.is_available():
-        device = "mps"
+    torch = _import("torch")
+    device = _torch_device(torch)
     held.append(torch.ones(size // 4, dtype=torch.float32, device=device))
     if device == "cpu":
         return {"device": device}
@@ -146,6 +144,16 @@ def _with_torch(held: list[Any], size: int) -> Facts:
     module.synchronize()
     query = "memory_allocated" if device == "cuda" else "current_allocated_memory"
     return {"device": device, "allocator_bytes": float(getattr(module, query)())}
+
+
+def _torch_device(torch: Any) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _import(module: str) -> Any:  # untyped libraries, which the tool's environment lacks
+    return importlib.import_module(module)
 
 
 _ALLOCATE: Mapping[str, Callable[[list[Any], int], Facts]] = {
@@ -160,7 +168,7 @@ def _multiply(held: list[Any], library: str, seconds: float) -> Facts:
     began = time.perf_counter()
     facts = _ALLOCATE[library](held, 4 * 2048 * 2048)
     matrix = held.pop().reshape(2048, 2048) / 2048
-    wait = importlib.import_module("mlx.core").eval if library == "mlx" else _read
+    wait = _import("mlx.core").eval if library == "mlx" else _read
     while time.perf_counter() - began < seconds:
         matrix = matrix @ matrix
         wait(matrix)

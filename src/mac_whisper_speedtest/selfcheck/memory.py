@@ -5,6 +5,7 @@ from __future__ import annotations
 import psutil
 
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
 from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.machine.gpu import GpuMemory
@@ -62,19 +63,27 @@ def _allocated(bench: Workbench, library: str) -> Measurement:
     probe = meters.memory_probe()
     try:
         with bench.known_worker(python=python) as known:
-            target = known.target
             known.do("hold", library=library, size=4096)
+            target = known.target
             figures = _now(known.worker.pid, "before")
             probe.begin(target)
-            before = metered(probe, target, "before_")
+            device_memory.begin(target)  # CUDA itself takes some of it
+            before = metered(probe, target, "before_") | metered(device_memory, target, "before_")
             device_memory.begin(target)
             facts = known.do("hold", library=library, size=SIZE)
-            figures |= metered(device_memory, target) | metered(probe, target, "after_")
-            figures |= _now(known.worker.pid, "after") | before
+            figures |= metered(device_memory, target, "after_") | metered(probe, target, "after_")
+            figures |= _now(known.worker.pid, "after") | before | _named(known.gpu)
     except WorkerFailureError as failure:
         return failed(check, failure.ending.message, subject=library, gpu=gpu)
     macos = "macos" if bench.reader.macos else "linux"
     return measurement(check, {**figures, **facts, "system": macos}, subject=library, gpu=gpu)
+
+
+def _named(gpu: UsedGpu | None) -> Figures:
+    """The NVIDIA GPU as CUDA describes it, without what identifies the card."""
+    if gpu is None:
+        return {}
+    return {"gpu_name": gpu.name, "capability": gpu.capability, "cuda": gpu.cuda}
 
 
 def _now(pid: int, when: str) -> Figures:
@@ -105,7 +114,7 @@ def judge(found: Measurement) -> list[CheckupLine]:
 
 def _quality(found: Measurement, name: str) -> str:
     """Whether a GPU's memory is the worker's own, or all that is used on it."""
-    quality = found.texts.get(f"{name} quality")
+    quality = found.texts.get(f"after_{name} quality")
     return f" ({quality})" if quality else ""
 
 
@@ -117,7 +126,7 @@ def _needed(system: str, *, on_gpu: bool) -> tuple[str, ...]:
 
 
 def _rise(found: Measurement, name: str) -> float | None:
-    """By how many gibibytes a figure rose; the last two count from zero."""
+    """By how many gibibytes a figure rose; the allocator's counts from zero."""
     if name in found.values:
         return found.number(name) / SIZE
     before, after = f"before_{name}", f"after_{name}"
