@@ -123,7 +123,7 @@ class RecordedRequest:
     ] = ()
     rounds: Annotated[
         int | None,
-        Option("--rounds", Group.AMOUNT, WholeNumber(least=1), otherwise="6, or more by pairs"),
+        Option("--rounds", Group.AMOUNT, WholeNumber(least=1), otherwise="6, more if undecided"),
         Doc(
             "fresh processes per cell; with --budget or --ci-width the fewest",
             null=f"not given: {DEFAULT_ROUNDS}, and up to {OPEN_PAIRS_ROUNDS} of cells in "

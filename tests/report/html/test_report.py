@@ -232,7 +232,9 @@ def test_the_method_names_margin_and_noise_floor() -> None:
         rounds_for={}, backend="fake", model="tiny.en", measured_at="2026-11-01",
     )  # fmt: skip
     run = run_of(FakeCell("a"), FakeCell("b"), noise=noise).run
-    said = section(parse(render_report(run)), "method").text
+    page = parse(render_report(run))
+    assert "This run could have found a difference of" in page.text
+    said = section(page, "method").text
     assert "beyond 3.4%" in said
     assert "The noise floor is 3.4%: fake tiny.en against itself in 12 rounds" in said
     said = section(parse(render_report(run_of(FakeCell("a")).run)), "method").text

@@ -269,8 +269,8 @@ class Manifest(Struct):
     clips: list[ClipInfo] = inside("the audio; one entry, which may be a set")
     cells: list[CellPlan] = inside("what was to be measured")
     schedule: list[list[str]] = fact(
-        "per round, the ids of the cells in visiting order; with `--budget` or `--ci-width`, of "
-        "the most rounds there may be. Retaken rounds are not in it",
+        "per round, the ids of the cells in visiting order, of the most rounds there may be. "
+        "Retaken rounds are not in it",
         policy=FieldPolicy.CELL,
     )
     outcome: Outcome | None = inside(
