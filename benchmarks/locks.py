@@ -40,6 +40,9 @@ def main() -> int:
         print(lock, flush=True)
         found[lock] = lock_targets.ask(recipe, text)
         problems += lock_targets.excessive(recipe, lock, found[lock])
+    for recipe, part, text in () if names else lock_targets.shipped_parts():
+        print(part, flush=True)
+        problems += lock_targets.excessive(recipe, part, lock_targets.ask(recipe, text))
     lock_targets.write_record(found)
     reference.write(REFERENCE)
     print("\n".join(problems) or "every recipe claims what its lock serves")

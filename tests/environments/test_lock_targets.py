@@ -167,6 +167,22 @@ def test_the_recorded_answers_bear_out_what_the_recipes_claim() -> None:
         assert record[lock][str(target)][python]
 
 
+def test_the_parts_for_cuda_12_are_asked_of_linux_on_x86_64_alone() -> None:
+    claimed = {
+        name: {
+            (target.platform, python)
+            for target in TARGETS
+            for python in PYTHONS
+            if lock_targets.claims(recipe, target, python)
+        }
+        for recipe, name, _ in lock_targets.shipped_parts()
+    }
+    assert claimed == {
+        "cublas-cuda12": {("linux-x86_64", python) for python in PYTHONS},
+        "torch-cuda12": {("linux-x86_64", python) for python in PYTHONS[:-1]},
+    }
+
+
 def test_the_page_has_what_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {
         "darwin-x86_64 14": dict.fromkeys(PYTHONS, "onnx==1"),

@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 from mac_whisper_speedtest.backends.crispasr_native import Library
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -36,6 +36,7 @@ BACKEND = replace(
         version="0.8.45",
         glibc="2.35",
         size_bytes=215_000_000,
+        size_on={APPLE_SILICON: 113_000_000},
         notes=(
             "published wheels have CPU, and Metal on macOS",
             "only Whisper: the catalog has no verified weights for its other networks",

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.recipe import Recipe, unsuited
-from mac_whisper_speedtest.environments import locks, uv
+from mac_whisper_speedtest.environments import builds, locks, uv
 from mac_whisper_speedtest.errors import SpeedtestError
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -76,6 +76,16 @@ def shipped_locks() -> Iterator[tuple[Recipe, str, str]]:
         for version in locks.shipped_versions(recipe):
             path = locks.shipped_file(recipe, version)
             yield recipe, path.stem, path.read_text(encoding="utf-8")
+
+
+def shipped_parts() -> Iterator[tuple[Recipe, str, str]]:
+    """The same of the parts of locks for CUDA 12, as if each had a recipe that says what it is for.
+
+    Elsewhere their packages do not apply, so the answers are worth no line of a table.
+    """
+    for name, python in ((locks.CUBLAS, ""), (locks.TORCH_CUDA12, builds.CUDA12_PYTHON)):
+        recipe = Recipe(name, "", "", python=python, platforms=("linux-x86_64",))
+        yield recipe, name, locks.shipped_part(name)
 
 
 def lacking(recipe: Recipe, text: str, target: LockTarget, python: str) -> str:
