@@ -14,8 +14,17 @@ from mac_whisper_speedtest.leaderboard.submissions import Submission
 from mac_whisper_speedtest.results import schema as s
 
 ONE_KIND = "Linux, A Processor, at 3 GHz, 8 cores, 16 GiB, One GPU, Another GPU"
-ANOTHER = {"os": "Darwin", "cpu": "Apple M9", "gpus": [], "memory_bytes": 24 << 30}
-ANOTHER_KIND = "Darwin, Apple M9, 8 cores, 24 GiB"
+ANOTHER = {
+    "os": "Darwin",
+    "os_version": "26.2",
+    "os_build": "25C56",
+    "cpu": "Apple M9",
+    "gpus": ["Apple M9"],
+    "gpu_cores": 10,
+    "hardware_model": "Mac20,1",
+    "memory_bytes": 24 << 30,
+}
+ANOTHER_KIND = "macOS 26, Apple M9, 8 cores, 24 GiB, 10 GPU cores, Mac20,1"
 
 TWO = (FakeCell("openai-whisper", rtf=0.2), FakeCell("whisper.cpp", rtf=0.1))
 

@@ -117,10 +117,10 @@ def test_other_work_is_on_another_board() -> None:
     assert sorted(
         (b.workload.hardware, b.contract["name"], b.workload.network[:1]) for b in found.boards
     ) == [
-        (ANOTHER_KIND, "greedy", "b"),
         (ONE_KIND, "greedy", "b"),
         (ONE_KIND, "greedy", "c"),
         (ONE_KIND, "x", "b"),
+        (ANOTHER_KIND, "greedy", "b"),
     ]
     assert [each.bundles for each in found.boards] == [1, 1, 1, 1]
 
