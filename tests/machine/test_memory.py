@@ -174,14 +174,16 @@ def test_swap_that_grows_in_a_span_is_seen(tmp_path: Path) -> None:
     assert found["swapped_bytes"].value == 51 * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_on_macos_only_swap_in_use_is_known() -> None:
+def test_swap_of_macos_is_what_is_in_use_and_what_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = [SwapCounts(100, 20), SwapCounts(150, 90)]
+    monkeypatch.setattr(macos, "swap_counts", lambda: moved.pop(0))
     text = "total = 2048.00M  used = 1.50M  free = 2046.50M  (encrypted)"
     probe = Swap(m.Recorded({f"{m.SYSCTL} -n vm.swapusage": text}, platform="darwin"))
     probe.begin(Target(None))
     found = probe.end(Target(None))
     assert found["swap_used_bytes"].value == 1.5 * 1024**2
     assert found["swap_grew_bytes"].value == 0
-    assert found["swapped_bytes"].value is None
+    assert found["swapped_bytes"].value == 120
 
 
 def test_swap_that_cannot_be_read_is_a_reason() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -140,14 +141,13 @@ def child_pids(pid: int) -> list[int]:
     """The process ids of the children of ``pid``; none where the system does not say.
 
     One system call, where reading every process takes one for each of some hundreds.
-
-    Raises:
-        OSError: this is not macOS.
     """
     found = (ctypes.c_int * _MOST_CHILDREN)()
-    filled = _library().proc_listpids(
-        ctypes.c_uint32(_PROC_PPID_ONLY), ctypes.c_uint32(pid), found, ctypes.sizeof(found)
-    )
+    filled = 0
+    with contextlib.suppress(OSError, AttributeError):  # not macOS, or not as it was
+        filled = _library().proc_listpids(
+            ctypes.c_uint32(_PROC_PPID_ONLY), ctypes.c_uint32(pid), found, ctypes.sizeof(found)
+        )
     return [each for each in found[: max(filled, 0) // ctypes.sizeof(ctypes.c_int)] if each > 0]
 
 
