@@ -152,5 +152,6 @@ def test_an_interrupt_shows_and_writes_what_was_found(
     rows = stdout.splitlines()
     assert any(row.startswith("PASS") and "clock" in row for row in rows)
     assert any(row.startswith("NOT KNOWN") and "interrupted" in row for row in rows)
+    assert rows[-1].startswith("interrupted: ")
     assert read_kit(kit).interrupted
     assert {each.check for each in read_kit(kit).measurements} >= {"identity", "clock"}

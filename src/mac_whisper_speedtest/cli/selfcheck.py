@@ -94,7 +94,7 @@ def _show(kit: Kit, *, as_json: bool) -> ExitCode:
     if as_json:
         output.echo_json(_document(kit, checkup))
     else:
-        print_checkup(checkup, words=_WORDS, verdict=_verdict(checkup))
+        print_checkup(checkup, words=_WORDS, verdict=_verdict(kit, checkup))
     if kit.interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if checkup.fit else ExitCode.UNFIT
@@ -120,9 +120,10 @@ def _document(kit: Kit, checkup: Checkup) -> dict[str, Any]:
     }
 
 
-def _verdict(checkup: Checkup) -> str:
+def _verdict(kit: Kit, checkup: Checkup) -> str:
     from mac_whisper_speedtest.doctor.lines import Readiness
 
     failed, open_ = checkup.count(Readiness.FAIL), checkup.count(Readiness.UNKNOWN)
     counts = f"{len(checkup.lines)} lines, {failed} failed, {open_} not known"
-    return f"{'passed' if checkup.fit else 'failed'}: {counts}"
+    state = "passed" if checkup.fit else "failed"
+    return f"{'interrupted' if kit.interrupted and checkup.fit else state}: {counts}"

@@ -64,12 +64,11 @@ def collect_raw(bench: Workbench) -> None:
     commands = _ON_MACOS if bench.reader.macos else _ON_LINUX
     for name, command in commands.items():
         text = bench.reader.run(command)
-        if isinstance(text, str):
-            bench.raw[name] = "\n".join(
-                line
-                for line in text.splitlines()
-                if name not in _KEPT or re.fullmatch(_KEPT[name], line)
-            )
+        if not isinstance(text, str):
+            continue
+        kept = _KEPT.get(name, ".*")
+        if lines := [line for line in text.splitlines() if re.fullmatch(kept, line)]:
+            bench.raw[name] = "\n".join(lines)
 
 
 def measure(bench: Workbench) -> list[Measurement]:
