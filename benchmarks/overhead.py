@@ -1,6 +1,7 @@
 """Does measuring through the tool change what is measured?
 
-    python benchmarks/overhead.py [--backend NAME ...] [--sessions 8] [--samples 6] [-o FILE.json]
+    python benchmarks/overhead.py [--backend NAME ...] [--sessions 8] [--samples 6]
+        [--threads N] [-o FILE.json]
 
 For every backend that is installed, a bare script (bare.py) and a worker of the tool are started
 with the same interpreter, environment, weights, audio and settings, both warmed up, and then asked
@@ -192,8 +193,10 @@ def signed_rank_interval(values: list[float]) -> tuple[float, float, float, floa
     return statistics.median(walsh), walsh[cut - 1], walsh[-cut], confidence
 
 
-def measure(backend: Backend, pcm: Path, sessions: int, samples: int) -> dict[str, object]:
-    session = Session(backend, pcm, samples, describe.default_threads())
+def measure(
+    backend: Backend, pcm: Path, sessions: int, samples: int, threads: int
+) -> dict[str, object]:
+    session = Session(backend, pcm, samples, threads)
     taken = []
     for number in range(sessions):
         pair = session.run(number)
@@ -206,6 +209,7 @@ def measure(backend: Backend, pcm: Path, sessions: int, samples: int) -> dict[st
         )
     return {
         "backend": backend.name,
+        "threads": threads,
         "wall": _ratio(taken, "wall_s"),
         "cpu": _ratio(taken, "cpu_s"),
         "bare": [script for script, _ in taken],
@@ -242,6 +246,7 @@ def main() -> int:
     parser.add_argument("--backend", action="append", default=[])
     parser.add_argument("--sessions", type=int, default=8)
     parser.add_argument("--samples", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=describe.default_threads())
     parser.add_argument("--output", "-o", type=Path)
     arguments = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -257,7 +262,9 @@ def main() -> int:
                 continue
             print(backend.name, flush=True)
             try:
-                row = measure(backend, pcm, arguments.sessions, arguments.samples)
+                row = measure(
+                    backend, pcm, arguments.sessions, arguments.samples, arguments.threads
+                )
             except WeightsMissingError as error:
                 print(f"{backend.name}: {error.message}, left out")
                 continue

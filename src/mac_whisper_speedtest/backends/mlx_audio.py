@@ -33,6 +33,7 @@ BACKEND = Backend(
     weights_format="huggingface",
     summary="Whisper in mlx-audio; Metal on Apple Silicon, a slow CPU build on Linux (tests only)",
     devices=mlx_runtime.DEVICES,
+    compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={"beam_size": 1, "window": "sequential-30s", "batch_size": 1, "vad": False},
     shipped={
         "language": None,  # detected, unless the model knows only English
