@@ -109,15 +109,15 @@ def whisper_cpp(weights: str, threads: int, precision: str) -> Transcribe:  # no
 
 
 def crispasr(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
-    """The package's own class; on one window it differs in the times of tokens, which it adds."""
-    from crispasr import Session
+    """The package's class for Whisper; equal work where one window needs no second try."""
+    from crispasr import CrispASR
 
-    session = Session(weights, n_threads=threads)
-    session.set_fallback_thresholds(2.4, -1.0, 0.6, temperature_inc=0.0)
-    session.set_whisper_decode_extras(suppress_nst=True)
+    model = CrispASR(weights)
+    options = {"n_threads": threads, "best_of": 1, "print_progress": 0}
 
     def transcribe(audio: Audio) -> str:
-        return " ".join(segment.text for segment in session.transcribe(audio, language="en"))
+        segments = model.transcribe_pcm(audio, language="en", decode_options=options)
+        return "".join(segment.text for segment in segments)
 
     return transcribe
 
@@ -188,6 +188,28 @@ def mlx_audio(weights: str, threads: int, precision: str) -> Transcribe:  # noqa
         )
         mx.synchronize()
         return str(result.text)
+
+    return transcribe
+
+
+def sherpa_onnx(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    from sherpa_onnx import OfflineRecognizer
+
+    recognizer = OfflineRecognizer.from_whisper(
+        encoder=f"{weights}/encoder.onnx",
+        decoder=f"{weights}/decoder.onnx",
+        tokens=f"{weights}/tokens.txt",
+        language="en",
+        num_threads=threads,
+        tail_paddings=3000,
+        enable_segment_timestamps=True,
+    )
+
+    def transcribe(audio: Audio) -> str:
+        stream = recognizer.create_stream()
+        stream.accept_waveform(16000, audio)
+        recognizer.decode_stream(stream)
+        return str(stream.result.text)
 
     return transcribe
 
@@ -359,6 +381,7 @@ LOADERS = {
     "crispasr": crispasr,
     "mlx-whisper": mlx_whisper,
     "mlx-audio": mlx_audio,
+    "sherpa-onnx": sherpa_onnx,
     "lightning-whisper-mlx": lightning_whisper_mlx,
     "whisper-mps": whisper_mps,
     "parakeet-mlx": parakeet_mlx,

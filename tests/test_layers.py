@@ -26,13 +26,14 @@ WORKER_SIDE = [
     "backends/torch_device.py", "backends/openai_whisper.py",
     "backends/insanely_fast_whisper.py", "backends/whisperx.py",
     "backends/whisper_cpp_native.py", "backends/crispasr.py", "backends/crispasr_native.py",
-    "backends/mlx_runtime.py", "backends/mlx_audio.py", "backends/lightning_whisper_mlx.py",
+    "backends/mlx_runtime.py", "backends/mlx_audio.py", "backends/sherpa_onnx.py",
+    "backends/lightning_whisper_mlx.py",
     "backends/whisper_mps.py", "backends/parakeet_mlx.py", "selfcheck/known_work.py",
 ]  # fmt: skip
 BACKEND_LIBRARIES = {
     "ctranslate2", "faster_whisper", "pywhispercpp", "_pywhispercpp", "mlx", "mlx_whisper", "numpy",
     "torch", "whisper", "transformers", "whisperx",
-    "crispasr", "mlx_audio", "lightning_whisper_mlx", "whisper_mps", "parakeet_mlx",
+    "crispasr", "mlx_audio", "sherpa_onnx", "lightning_whisper_mlx", "whisper_mps", "parakeet_mlx",
 }  # fmt: skip
 
 

@@ -82,6 +82,7 @@ class Format(Struct, forbid_unknown_fields=True):
     library_folder: Words | None = None
     library_uses_hub: bool = False
     kept_by: Words | None = None
+    unlisted: Words | None = None
     extends: Name | None = None
     assembled: bool = False
     bundles: list[Inside] = []
@@ -296,7 +297,7 @@ Rows = list[tuple[str, Unavailable | InSystem | OnHub | AtAddress]]
 def _coverage(
     rows: Rows, named: Mapping[str, Model], formats: Mapping[str, Format]
 ) -> Iterator[str]:
-    """That each network has one row per precision, and a row in each format of its family."""
+    """That each network has one row per precision, and a row in each listed format."""
     seen = set()
     for where, row in rows:
         if where in seen:
@@ -308,12 +309,16 @@ def _coverage(
             yield f"{where}: there is no format {row.format!r}"
         elif formats[row.format].family != named[row.model].family:
             yield f"{where}: the format holds networks of the family {formats[row.format].family!r}"
+        elif formats[row.format].unlisted:
+            yield f"{where}: the format says why no row has it"
         elif isinstance(row, InSystem) != bool(formats[row.format].kept_by):
             yield f"{where}: the rule system is for formats that a system keeps, and for no other"
     covered = {(row.model, row.format) for _where, row in rows}
     for name, model in named.items():
         fitting = [key for key, kind in formats.items() if kind.family == model.family]
-        missing = [kind for kind in fitting if (name, kind) not in covered]
+        missing = [
+            kind for kind in fitting if not formats[kind].unlisted and (name, kind) not in covered
+        ]
         if model.family == WHISPER:
             for kind in missing:
                 yield f"model {name}: weights.toml has no row for the format {kind}"

@@ -148,6 +148,10 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda _m, w: w["weights"].remove(of(w, "base", "openai")),
         "model base: weights.toml has no row for the format openai",
     ),
+    "a row in a format without rows": (
+        lambda _m, w: w["format"]["openai"].update(unlisted="for no reason"),
+        "weights tiny.en openai float16: the format says why no row has it",
+    ),
     "a format that nothing loads": (
         lambda _m, w: w["format"]["mlx"].update(loaded_by=[]),
         "format mlx: Expected `array` of length >= 1 - at `$.loaded_by`",

@@ -45,6 +45,7 @@ def test_every_whisper_network_is_known_in_every_whisper_form(
 def test_a_form_for_every_kind_of_backend() -> None:
     assert set(catalog.weights_formats()) == {
         *("ctranslate2", "ggml", "ggml-coreml", "mlx", "mlx-npz", "huggingface", "openai"),
+        "sherpa-onnx",
         "whisperkit",
         *("parakeet-mlx", "fluidaudio", "moonshine-onnx", "apple-speech"),
     }

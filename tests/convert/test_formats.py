@@ -56,6 +56,7 @@ def test_the_table_has_each_format_under_its_name() -> None:
         "mlx",
         "mlx-npz",
         "openai",
+        "sherpa-onnx",
     ]
 
 

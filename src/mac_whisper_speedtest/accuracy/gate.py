@@ -27,6 +27,7 @@ REFERENCE_BACKENDS = (
     "mlx-whisper",
     "crispasr",
     "mlx-audio",
+    "sherpa-onnx",
     "insanely-fast-whisper",
     "whisperx",
     "faster-whisper-batched",

@@ -324,7 +324,7 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
         files=origin.needed_files if origin else (),
         hosted=hosted,
         source=source,
-        unavailable=row.unavailable if row else "",
+        unavailable=row.unavailable if row else kind.unlisted,
         locations=locations_of(kind, hosted, source, backend),
     )
 

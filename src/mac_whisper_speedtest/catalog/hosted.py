@@ -131,6 +131,7 @@ class WeightsFormat:
         library_uses_hub: whether the library itself looks in the Hugging Face cache.
         extends: the format that this tool converts and puts beside the published files, which are
             only a part of the weights; empty where they are all.
+        unlisted: why no row has it, of a format that is only converted; empty for all others.
         assembled: whether the backend is given a folder that this tool puts together from the
             published files: where they are in several repositories, or need a certain folder name.
         bundles: the Core ML models that are needed, of those in a published folder; empty for all.
@@ -146,6 +147,7 @@ class WeightsFormat:
     library_uses_hub: bool = False
     kept_by: str = ""
     extends: str = ""
+    unlisted: str = ""
     assembled: bool = False
     bundles: tuple[str, ...] = ()
 

@@ -27,7 +27,9 @@ def command() -> None:
 @command.command("convert")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--to", "target", required=True, help="ggml, huggingface, mlx, mlx-npz or openai.")
+@click.option(
+    "--to", "target", required=True, help="ggml, huggingface, mlx, mlx-npz, openai or sherpa-onnx."
+)
 @click.option("--from", "source_format", help="The format of SOURCE.  [default: found out]")
 @click.option(
     "--precision",

@@ -11,7 +11,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mac_whisper_speedtest.convert import ctranslate2, ggml, huggingface, mlx, mlx_npz, openai
+from mac_whisper_speedtest.convert import (
+    ctranslate2,
+    ggml,
+    huggingface,
+    mlx,
+    mlx_npz,
+    openai,
+    sherpa_onnx,
+)
 from mac_whisper_speedtest.convert.checkpoint import (
     Checkpoint,
     Tensor,
@@ -52,6 +60,7 @@ FORMATS: Mapping[str, FormatCodec] = MappingProxyType(
             mlx.FORMAT,
             mlx_npz.FORMAT,
             openai.FORMAT,
+            sherpa_onnx.FORMAT,
         )
     }
 )

@@ -54,6 +54,7 @@ SIDE_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
 )
+_CONFIG, _GENERATION, _TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
 _START = "<|startoftranscript|>"
 _TASKS = ("transcribe", "translate")
 _LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
@@ -69,22 +70,15 @@ def side_files(checkpoint: Checkpoint, precision: str) -> dict[str, bytes]:
     Raises:
         WeightsError: there is no tokenizer.json, or it lacks one of Whisper's special tokens.
     """
-    content = checkpoint.assets.get("tokenizer.json")
-    if content is None:
-        raise WeightsError(
-            "a transformers folder needs the tokenizer.json, which the source format does not "
-            "carry",
-            hint="convert from a format that has one, such as ctranslate2",
-        )
-    tokenizer = parse_json_object(content, "tokenizer.json")
-    special = _special_tokens(tokenizer)
+    tokenizer = tokenizer_of(checkpoint, "a transformers folder")
+    special = special_tokens(tokenizer)
     model = tokenizer["model"]
     added = {text: number for text, number in special.items() if text not in model["vocab"]}
     return {
         "config.json": _json(_config(checkpoint.dims, special, precision)),
         "generation_config.json": _json(_generation(checkpoint, special)),
         "preprocessor_config.json": _json(_preprocessor(checkpoint.dims)),
-        "tokenizer.json": content,
+        _TOKENIZER: checkpoint.assets[_TOKENIZER],
         "vocab.json": json.dumps(model["vocab"], ensure_ascii=False).encode(),
         "merges.txt": _merges(model.get("merges")),
         "added_tokens.json": _json(added),
@@ -97,7 +91,22 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _special_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
+def tokenizer_of(checkpoint: Checkpoint, target: str) -> dict[str, Any]:
+    """The source's tokenizer.json, which ``target`` needs.
+
+    Raises:
+        WeightsError: the source has none, or it is damaged.
+    """
+    content = checkpoint.assets.get(_TOKENIZER)
+    if content is None:
+        raise WeightsError(
+            f"{target} needs the tokenizer.json, which the source format does not carry",
+            hint="convert from a format that has one, such as ctranslate2",
+        )
+    return parse_json_object(content, _TOKENIZER)
+
+
+def special_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
     """The ids of the added tokens by text, in the order of ids."""
     model, listed = tokenizer.get("model"), tokenizer.get("added_tokens")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
@@ -110,14 +119,15 @@ def _special_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda pair: pair[1]))
 
 
-def _id(special: Mapping[str, int], text: str) -> int:
+def token_id(special: Mapping[str, int], text: str) -> int:
+    """The id of a special token. Raises WeightsError if there is no such token."""
     if text not in special:
         raise WeightsError(f"tokenizer.json has no token {text}")
     return special[text]
 
 
 def _config(dims: Dims, special: Mapping[str, int], precision: str) -> dict[str, Any]:
-    end = _id(special, END_OF_TEXT)
+    end = token_id(special, END_OF_TEXT)
     return {
         "activation_function": "gelu",
         "architectures": ["WhisperForConditionalGeneration"],
@@ -126,7 +136,7 @@ def _config(dims: Dims, special: Mapping[str, int], precision: str) -> dict[str,
         "decoder_attention_heads": dims.n_text_head,
         "decoder_ffn_dim": 4 * dims.n_text_state,
         "decoder_layers": dims.n_text_layer,
-        "decoder_start_token_id": _id(special, _START),
+        "decoder_start_token_id": token_id(special, _START),
         "dtype": precision,
         "encoder_attention_heads": dims.n_audio_head,
         "encoder_ffn_dim": 4 * dims.n_audio_state,
@@ -148,7 +158,7 @@ def _config(dims: Dims, special: Mapping[str, int], precision: str) -> dict[str,
 
 def _generation(checkpoint: Checkpoint, special: Mapping[str, int]) -> dict[str, Any]:
     """The decoding settings of transformers, without lists that the source does not know."""
-    end, start = _id(special, END_OF_TEXT), _id(special, _START)
+    end, start = token_id(special, END_OF_TEXT), token_id(special, _START)
     found: dict[str, Any] = {
         "bos_token_id": end,
         "decoder_start_token_id": start,
@@ -156,9 +166,9 @@ def _generation(checkpoint: Checkpoint, special: Mapping[str, int]) -> dict[str,
         "is_multilingual": checkpoint.dims.is_multilingual,
         "max_initial_timestamp_index": _LATEST_FIRST_TIME,
         "max_length": checkpoint.dims.n_text_ctx,
-        "no_timestamps_token_id": _id(special, "<|notimestamps|>"),
+        "no_timestamps_token_id": token_id(special, "<|notimestamps|>"),
         "pad_token_id": end,
-        "prev_sot_token_id": _id(special, "<|startofprev|>"),
+        "prev_sot_token_id": token_id(special, "<|startofprev|>"),
         "return_timestamps": False,
     }
     known = {
@@ -168,7 +178,7 @@ def _generation(checkpoint: Checkpoint, special: Mapping[str, int]) -> dict[str,
     }
     found |= {name: listed for name, listed in known.items() if listed}
     if checkpoint.dims.is_multilingual:
-        tasks = {task: _id(special, f"<|{task}|>") for task in _TASKS}
+        tasks = {task: token_id(special, f"<|{task}|>") for task in _TASKS}
         # The ids of languages are between the start and the tasks.
         found["lang_to_id"] = {
             text: number
@@ -228,7 +238,6 @@ def _merges(merges: object) -> bytes:
 
 
 WEIGHTS_NAME = "model.safetensors"
-_CONFIG, _GENERATION, _TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
 _EMBEDDING = "model.decoder.embed_tokens.weight"
 _TIED = "proj_out.weight"
 _CONFIG_KEYS = {

@@ -39,6 +39,7 @@ _STRUCTURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "mlx": (("weights.safetensors", "weights.npz"), ("config.json",)),
     "mlx-npz": (("weights.npz",), ("config.json",)),
+    "sherpa-onnx": (("encoder.onnx",), ("decoder.onnx",), ("tokens.txt",)),
     "parakeet-mlx": (("model.safetensors",), ("config.json",)),
     "whisperkit": (
         *(
