@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from fakes.cuda_driver import DRIVER, V100, compiled, needs_compiler
-from mac_whisper_speedtest.backends import cuda, faster_whisper
+from mac_whisper_speedtest.backends import cuda, faster_whisper, torch_device
 from mac_whisper_speedtest.backends.adapter import ModelUnusableError
 
 pytestmark = needs_compiler
@@ -67,6 +67,50 @@ def ctranslate2(monkeypatch: pytest.MonkeyPatch, gpus: int, *types: str) -> None
         get_cuda_device_count=lambda: gpus, get_supported_compute_types=lambda _device: set(types)
     )
     monkeypatch.setitem(sys.modules, "ctranslate2", fake)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "capability", "runs"),
+    [
+        (["sm_75", "sm_80", "sm_90"], (7, 0), False),  # V100, torch 2.13
+        (["sm_75", "sm_80", "sm_90"], (8, 9), True),  # L4
+        (["sm_50", "sm_60", "sm_70"], (6, 1), True),  # GTX 1080, torch 2.7.1
+        (["sm_90a"], (9, 0), True),
+        (["sm_90a"], (10, 0), False),
+        (["sm_75", "compute_90"], (12, 0), True),
+        (["sm_75", "compute_90"], (8, 0), False),
+        (["gfx942"], (9, 4), True),  # ROCm
+        ([], (9, 0), False),
+    ],
+)
+def test_a_build_runs_on_gpus_that_it_has_kernels_for(
+    architectures: list[str], capability: tuple[int, int], runs: bool
+) -> None:
+    assert cuda.has_kernels(architectures, capability) is runs
+
+
+def torch(capability: tuple[int, int]) -> SimpleNamespace:
+    """torch 2.13 on a GPU of that compute capability."""
+    return SimpleNamespace(
+        __version__="2.13.0",
+        cuda=SimpleNamespace(
+            is_available=lambda: True,
+            get_device_capability=lambda: capability,
+            get_arch_list=lambda: ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"],
+        ),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False)),
+    )
+
+
+def test_torch_without_kernels_for_the_gpu_computes_on_the_cpu_and_refuses_cuda(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", torch((8, 0)))
+    assert torch_device.choose_device("auto") == torch_device.choose_device("cuda") == "cuda"
+    monkeypatch.setitem(sys.modules, "torch", torch((7, 0)))
+    assert torch_device.choose_device("auto") == "cpu"
+    with pytest.raises(ModelUnusableError, match=r"only cpu: .* compute capability 7\.0"):
+        torch_device.choose_device("cuda")
 
 
 def test_without_cublas_auto_is_the_cpu_and_says_why_and_cuda_is_refused(

@@ -211,10 +211,12 @@ def test_a_build_of_mlx_for_an_older_macos_is_warned_about(
 
 
 def test_what_is_missing_for_the_gpu_is_said_with_the_command_that_installs_it() -> None:
-    place = InterpreterLocation(replace(CT2, managed=True), "1.0 in its own environment", "/p", "q")
+    recipe = replace(RECIPE, uses_cublas=True)
+    backend = replace(CT2, managed=True, recipe=recipe)
+    place = InterpreterLocation(backend, "1.0 in its own environment", "/p", "q")
     answer = "missing: libcublas.so.12: no such file\ndevices: cpu"
     (line,) = accelerators.judge_accelerators([place], {place.key: answer}, ["cuda"])
-    assert line.next == "speedtest backends install ct2 --build cuda12"
+    assert line.next == "speedtest backends install ct2"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +296,8 @@ def test_a_machine_without_any_backend_is_told_how_to_install_one() -> None:
             ["cpu", "metal"],
         ),
         ("torch/version", "cuda = None", TORCH, ["cpu"]),
-        ("torch/version", "cuda = '13.0'", TORCH, ["cpu", "cuda", "mps"]),
+        ("torch/version", "cuda = '13.0'\ncapability = (9, 0)", TORCH, ["cpu", "cuda", "mps"]),
+        ("torch/version", "cuda = '13.0'\ncapability = (7, 0)", TORCH, ["cpu", "mps"]),
     ],
 )
 def test_the_questions_are_put_in_words_that_the_libraries_understand(
@@ -311,7 +314,10 @@ def test_the_questions_are_put_in_words_that_the_libraries_understand(
     if module.startswith("torch"):
         yes = "is_available = staticmethod(lambda: True)"
         stubs["torch/__init__.py"] = (
-            f"class cuda:\n    {yes}\nclass backends:\n    class mps:\n        {yes}\n"
+            "from torch.version import capability\n__version__ = '2.13.0'\n"
+            f"class cuda:\n    {yes}\n    get_device_capability = lambda: capability\n"
+            "    get_arch_list = lambda: ['sm_75', 'sm_90', 'compute_120']\n"
+            f"class backends:\n    class mps:\n        {yes}\n"
         )
     m.files(tmp_path, stubs)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -373,15 +379,8 @@ nvmlDeviceGetCurrentClocksThrottleReasons = lambda gpu: 0x40
 def test_nvmls_binding_is_asked_in_a_process_of_its_own_where_it_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    m.files(
-        tmp_path,
-        {
-            "pynvml.py": NVML,
-            "nvidia_ml_py-13.0.dist-info/METADATA": "Name: nvidia-ml-py\nVersion: 13.0\n",
-        },
-    )
+    m.files(tmp_path, {"pynvml.py": NVML})
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.syspath_prepend(tmp_path)
     (line,) = accelerators.inspect_gpu(Reader(platform="linux")).lines
     assert line.state == "fail"
     assert line.seen == (

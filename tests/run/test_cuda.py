@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conftest import Call
@@ -13,6 +14,8 @@ from fakes.cuda_driver import DRIVER, V100, compiled, needs_compiler
 from fakes.fake_nvml import FakeNvml, Handle, Memory
 from mac_whisper_speedtest.machine import nvml
 from mac_whisper_speedtest.machine.nvml import Nvml
+from mac_whisper_speedtest.results import comparable
+from mac_whisper_speedtest.results.schema import MachineInfo
 
 pytestmark = needs_compiler
 
@@ -60,6 +63,14 @@ def test_only_the_gpu_that_the_worker_is_on_is_recorded_and_metered(
     assert machine["gpus"] == ["Tesla P100-PCIE-16GB", V100.name]
     assert (machine["nvidia_driver"], machine["cuda"]) == ("570.86.15", "12.8")
     assert {load["gpu"]["name"] for load in cell["loads"]} == {V100.name}
+    hardware = comparable.hardware_class(msgspec.convert(machine, MachineInfo))
+    # Memory as the driver counts it, and what makes two cards of one name differ.
+    assert hardware.endswith("Tesla P100-PCIE-16GB 16 GiB 300 W, Tesla V100-SXM2-16GB 16 GiB 300 W")
+    page = tmp_path / "report.html"
+    assert speedtest("report", "latest", "-o", page).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "cuda on Tesla V100-SXM2-16GB 16 GiB 300 W" in text
+    assert "driver 570.86.15 (CUDA 12.8)" in text
     assert V100.uuid not in done.out
     for meter in cell["meters"]:
         peak = meter["readings"]["gpu_peak_bytes"]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 CUBLAS = "libcublas.so.12"
 _WHEEL_PLACE = Path("cublas", "lib", CUBLAS)  # of nvidia-cublas-cu12, below the package nvidia
 _DRIVER = "libcuda.so.1"
+
+_ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
 
 # CUdevice_attribute of cuda.h.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
@@ -38,6 +42,43 @@ def preload_cublas() -> str:
     except (OSError, ValueError) as error:  # ValueError: a module named nvidia without a spec
         return str(error)
     return ""
+
+
+def unusable_by_torch(torch: Any) -> str:
+    """Why this torch cannot compute on its first GPU, though it sees it; empty where it can.
+
+    A build has kernels for some architectures only, and the first kernel fails on others.
+    """
+    if not torch.cuda.is_available():
+        return ""
+    capability = tuple(torch.cuda.get_device_capability())
+    if has_kernels(torch.cuda.get_arch_list(), capability):
+        return ""
+    return f"torch {torch.__version__} has no kernels for compute capability " + "{}.{}".format(
+        *capability
+    )
+
+
+def has_kernels(architectures: Collection[str], capability: tuple[int, ...]) -> bool:
+    """Whether code for these architectures runs on a GPU of that compute capability.
+
+    ``sm_86`` runs on 8.6 and the later ones of 8; ``sm_90a`` on 9.0 alone; what is compiled for
+    ``compute_90`` is translated on any later GPU (CUDA's Programming Guide, binary compatibility).
+    """
+    for name in architectures:
+        found = _ARCHITECTURE.fullmatch(name)
+        if found is None:
+            return True  # of another kind than is known here
+        kind, major, minor, only = found[1], int(found[2]), int(found[3]), found[4]
+        if only:
+            fits = capability == (major, minor)
+        elif kind == "sm":
+            fits = capability[0] == major and capability[1] >= minor
+        else:
+            fits = capability >= (major, minor)
+        if fits:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

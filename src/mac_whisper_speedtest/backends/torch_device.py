@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mac_whisper_speedtest.backends import cuda
 from mac_whisper_speedtest.backends.adapter import (
     LibraryAdapter,
     LoadParams,
@@ -39,8 +40,9 @@ def choose_device(requested: str) -> str:
     """
     import torch
 
+    unusable = cuda.unusable_by_torch(torch)
     present = {
-        "cuda": torch.cuda.is_available(),
+        "cuda": torch.cuda.is_available() and not unusable,
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
@@ -51,6 +53,7 @@ def choose_device(requested: str) -> str:
         names = ", ".join(available)
         raise ModelUnusableError(
             f"torch {torch.__version__} has no device {requested!r} here, only {names}"
+            + (f": {unusable}" if requested == "cuda" and unusable else "")
         )
     return requested
 

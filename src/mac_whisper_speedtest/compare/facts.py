@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.compare.document import FactChange
-from mac_whisper_speedtest.results import comparable
+from mac_whisper_speedtest.results import cells, comparable
 from mac_whisper_speedtest.results import schema as s
 
 _UNITS = {
@@ -72,10 +72,11 @@ def _different(base: Mapping[str, object], new: Mapping[str, object]) -> list[Fa
 
 
 def _of_manifest(manifest: s.Manifest) -> dict[str, object]:
-    request = manifest.request
+    request, driver = manifest.request, manifest.machine.nvidia_driver
     return {
         "tool": f"{manifest.tool.version} {manifest.tool.git_sha or ''}".strip(),
         "system": comparable.system_of(manifest.machine),
+        "NVIDIA driver": f"{driver} (CUDA {manifest.machine.cuda})" if driver else None,
         "all workers": ", ".join(manifest.host) or None,
         "python": manifest.machine.python,
         "threads": request.threads,
@@ -94,6 +95,7 @@ def _of_cell(cell: s.CellResult) -> dict[str, object]:
     return {
         "version": backend.version,
         "device": backend.device,
+        "GPU": ", ".join(cells.used_gpus(cell)) or None,
         "precision": backend.precision,
         **backend.versions,
         **{f"detail {name}": value for name, value in backend.details.items()},

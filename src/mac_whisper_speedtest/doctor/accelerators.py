@@ -11,11 +11,10 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 
 from mac_whisper_speedtest.backends import cuda, mlx_wheel
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import SwiftRecipe, unsuited
+from mac_whisper_speedtest.backends.recipe import Recipe, SwiftRecipe, unsuited
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import apple
@@ -36,9 +35,7 @@ TIMEOUT_S = 10.0
 """Importing torch takes two to four seconds when the system has cached its files, and up to twenty
 when it has not; the doctor does not wait for the latter."""
 
-_MARK = "devices:"
-_MISSING = "missing:"
-_WHEEL = "wheel:"
+_MARK, _MISSING, _WHEEL = "devices:", "missing:", "wheel:"
 _WHISPER_CPP_MARK = "system info:"
 
 # version.py identifies a CPU-only build of torch without importing the rest.
@@ -51,7 +48,9 @@ if sys.platform == "linux" and build.get("cuda") is None and build.get("hip") is
 else:
     import torch
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    print("{_MARK} cpu", "cuda" * cuda, "mps" * mps)
+    missing = runpy.run_path({cuda.__file__!r})["unusable_by_torch"](torch)
+    print("{_MISSING}", missing)
+    print("{_MARK} cpu", "cuda" * (cuda and not missing), "mps" * mps)
 """
 # A GPU is counted without cuBLAS, and then used without it: the first transcription would fail.
 _CTRANSLATE2 = f"""
@@ -213,10 +212,14 @@ def _said(answer: Answer, mark: str) -> str:
     return next((line.removeprefix(mark).strip() for line in lines if line.startswith(mark)), "")
 
 
-def _cublas_command(backend: Backend) -> str:
+def _install_command(backend: Backend) -> str:
+    """What installs the build of a backend that suits the GPU; `info` where there are no builds."""
+    recipe = backend.recipe
+    if not isinstance(recipe, Recipe) or not (recipe.uses_torch or recipe.uses_cublas):
+        return f"speedtest backends info {backend.name}"
     if launch.runs_in_place(backend):
         return "python -m pip install 'mac-whisper-speedtest[cuda]'"
-    return f"speedtest backends install {backend.name} --build cuda12"
+    return f"speedtest backends install {backend.name}"
 
 
 def _installed(
@@ -246,9 +249,8 @@ def _installed(
     verb = "is built for" if location.question == _WHISPER_CPP else "sees"
     seen = f"{location.where}; may use {may}; {verb} {', '.join(sees)}"
     if missed := unused_kind(gpus, backend.devices, sees):
-        why = f": {missing}" if missing else ""
-        then = _cublas_command(backend) if missing else info
-        return warn(topic, f"{seen}: not this machine's GPU ({missed}){why}", then)
+        seen += f": not this machine's GPU ({missed})" + (f": {missing}" if missing else "")
+        return warn(topic, seen, _install_command(backend))
     outdated = mlx_wheel.too_old(wheel, macos)
     again = f"speedtest backends remove {backend.name} && speedtest backends install {backend.name}"
     if location.python == sys.executable:
@@ -333,10 +335,9 @@ def inspect_gpu(reader: Reader) -> Gpus:
     """The GPUs of this machine."""
     if reader.macos:
         return mac_gpus(apple.gpus(reader))
-    if isinstance(attempt(lambda: metadata.version("nvidia-ml-py")), str):
-        table = reader.run([sys.executable, "-P", "-c", _NVML], timeout_s=OPEN_TIMEOUT_S)
-        if isinstance(table, str) and table:
-            return nvidia_gpus(table)
+    table = reader.run([sys.executable, "-P", "-c", _NVML], timeout_s=OPEN_TIMEOUT_S)
+    if isinstance(table, str) and table:
+        return nvidia_gpus(table)
     query = ["nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"]
     table = reader.run(query, timeout_s=OPEN_TIMEOUT_S)
     if isinstance(table, str):

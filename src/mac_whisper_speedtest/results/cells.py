@@ -14,6 +14,7 @@ from typing import TypeVar
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
 from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.request import first_rounds
+from mac_whisper_speedtest.results.comparable import gpu_words
 from mac_whisper_speedtest.results.schema import (
     AccuracyResult,
     Bounds,
@@ -94,6 +95,11 @@ def labels_of(cells: Sequence[CellResult]) -> dict[str, str]:
         # `speedtest noise` measures a backend against itself: only the ids differ.
         variants[cell.id] = (label, f"{label} ({cell.id})")
     return distinct(variants)
+
+
+def used_gpus(cell: CellResult) -> list[str]:
+    """The NVIDIA GPUs that the cell's workers computed on, each once; usually one or none."""
+    return list(dict.fromkeys(gpu_words(load.gpu) for load in cell.loads if load.gpu is not None))
 
 
 def distinct(variants: Mapping[_Key, Sequence[str]]) -> dict[_Key, str]:

@@ -81,7 +81,7 @@ def hardware_class(machine: MachineInfo) -> str:
         f"{machine.physical_cores or machine.logical_cores or '?'} cores"
         + (f" ({kinds})" if kinds else ""),
         f"{round(machine.memory_bytes / _GIB)} GiB" if machine.memory_bytes else "? GiB",
-        *(map(_gpu_words, machine.nvidia or ())),
+        *(map(gpu_words, machine.nvidia or ())),
         *(gpu for gpu in machine.gpus or [] if gpu != machine.cpu and not machine.nvidia),
         *([f"{machine.gpu_cores} GPU cores"] if machine.gpu_cores else []),
         *([machine.hardware_model] if machine.hardware_model else []),
@@ -89,7 +89,7 @@ def hardware_class(machine: MachineInfo) -> str:
     return ", ".join(parts)
 
 
-def _gpu_words(gpu: GpuInfo) -> str:
+def gpu_words(gpu: GpuInfo) -> str:
     """A GPU with what makes two of one name differ in speed: memory, and the limit on its power."""
     memory = [f"{round(gpu.memory_bytes / _GIB)} GiB"] if gpu.memory_bytes else []
     power = [f"{gpu.power_limit_w:.0f} W"] if gpu.power_limit_w else []

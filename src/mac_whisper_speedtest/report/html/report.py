@@ -22,6 +22,7 @@ from mac_whisper_speedtest.results.cells import (
     measured_amount,
     percent,
     shown_tables,
+    used_gpus,
 )
 from mac_whisper_speedtest.results.schema import (
     MachineInfo,
@@ -74,7 +75,10 @@ def provenance_section(run: Run) -> Markup:
 
 def _machine(machine: MachineInfo) -> str:
     memory = f"{machine.memory_bytes / _GIB:.1f} GiB" if machine.memory_bytes else "memory unknown"
-    gpus = ", ".join(machine.gpus) if machine.gpus else "no GPU known"
+    nvidia = [comparable.gpu_words(gpu) for gpu in machine.nvidia or ()]
+    gpus = ", ".join(nvidia or machine.gpus or ["no GPU known"])
+    if machine.nvidia_driver:
+        gpus += f", driver {machine.nvidia_driver} (CUDA {machine.cuda or 'unknown'})"
     if machine.gpu_cores:
         gpus += f" with {machine.gpu_cores} cores"
     cores = f"{machine.physical_cores or '?'} cores, {machine.logical_cores or '?'} threads"
@@ -97,7 +101,7 @@ def _backends(run: Run) -> ReportTable:
                 [
                     labels[cell.id],
                     backend.version or MISSING,
-                    backend.device or MISSING,
+                    " on ".join(filter(None, [backend.device, *used_gpus(cell)])) or MISSING,
                     backend.precision or MISSING,
                     versions or MISSING,
                     details or MISSING,
