@@ -76,6 +76,7 @@ def test_what_only_looks_like_a_hardware_address_stays(text: str) -> None:
         ('"serial": "ABC-12345"', '"serial": "<serial>"'),
         ("serial_no=123456", "serial_no=<serial>"),
         ("GPU-8a56a4bc-0aa9-1e3f-9b5a-1f2e3d4c5b6a is lost", "<serial> is lost"),
+        ("MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f is lost", "<serial> is lost"),
         ("a serial killer: unknown", "a serial killer: unknown"),
         ("serial: monotonic", "serial: monotonic"),
     ],

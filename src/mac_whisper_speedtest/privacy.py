@@ -28,7 +28,7 @@ _SERIAL = re.compile(
     r"(\bserial(?:[ _-]?(?:number|no\.?))?['\"]?\s*[:=]\s*['\"]?)(?=[A-Z-]*\d)[A-Z0-9-]{6,}",
     re.IGNORECASE,
 )
-_GPU_ID = re.compile(r"\bGPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_GPU_ID = re.compile(r"\b(?:GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 # Limited to the lengths of RFC 5321 and to starts of words: otherwise long words take minutes.
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
 _PATH = re.compile(r"\bfile://[^\s'\"]+|(?<![\w/:.<>~])(?:~|/)[^\s'\",;:()\[\]{}<>|]+")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from mac_whisper_speedtest.backends import backend as backend_module
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.doctor.lines import Readiness
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results.schema import GpuInfo, MachineInfo
 from mac_whisper_speedtest.selfcheck import (
     backends,
     checks,
@@ -23,7 +26,7 @@ from mac_whisper_speedtest.selfcheck import (
     processor,
 )
 from mac_whisper_speedtest.selfcheck.backends import BackendTarget
-from mac_whisper_speedtest.selfcheck.bench import Workbench
+from mac_whisper_speedtest.selfcheck.bench import Workbench, measurement
 from mac_whisper_speedtest.selfcheck.checks import Check
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 
@@ -99,6 +102,64 @@ def test_this_machine_is_described(bench: Workbench) -> None:
     assert found.number("logical_cores") >= 1
     assert gpu.gpu
     assert "kinds" in gpu.texts
+
+
+def test_a_machine_with_gpus_is_described() -> None:
+    card = GpuInfo(name="NVIDIA H200", memory_bytes=1 << 37, capability="9.0", power_limit_w=700.0)
+    machine = MachineInfo(
+        os="Linux",
+        os_version="6.8.0-annas-box",
+        architecture="x86_64",
+        python="3.12.1",
+        cpu=None,
+        physical_cores=64,
+        logical_cores=128,
+        memory_bytes=1 << 40,
+        gpus=["NVIDIA H200"],
+        nvidia=[card],
+        core_kinds={"Super": 6},
+        load_average_1m=0.1,
+        unknown={"cpu": "not named"},
+    )
+    found = measurement("identity", identity.described(machine))
+    assert found.text("os_version") == "6.8.0"
+    assert found.text("nvidia 0 capability") == "9.0"
+    assert found.number("nvidia 0 power_limit_w") == 700
+    assert found.number("core_kinds Super") == 6
+    assert found.unknown == {"cpu": "not named"}
+
+
+NVIDIA_SMI = """\
+==============NVSMI LOG==============
+Driver Version                            : 580.82.07
+CUDA Version                              : 13.0
+GPU 00000000:0F:00.0
+    Product Name                          : NVIDIA H200
+    Serial Number                         : 1652823054321
+    GPU UUID                              : GPU-8c5f2a77-31d0-1f6a-9b1e-0c4a1f2e3d4c
+    GPU PDI                               : 0x5b3f0c9d2a817e46
+    MIG Mode
+        Current                           : Enabled
+    Processes
+        GPU instance ID                   : N/A
+        Process ID                        : 4021
+            Name                          : /home/anna/thesis/train.py
+            Used GPU Memory               : 1024 MiB
+"""
+
+
+def test_what_names_a_card_or_its_users_stays_out(bench: Workbench) -> None:
+    class Nvidia(Reader):
+        def run(self, argv: Sequence[str], **_: object) -> Answer:
+            return NVIDIA_SMI if argv[0] == "nvidia-smi" else Unknown("not here")
+
+    bench.reader = Nvidia(platform="linux")
+    identity.collect_raw(bench)
+    text = bench.raw["nvidia-smi"]
+    assert "580.82.07" in text
+    assert "Enabled" in text
+    for secret in ("1652823054321", "8c5f2a77", "0x5b3f0c9d2a817e46", "anna"):
+        assert secret not in text
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -13,6 +15,7 @@ from mac_whisper_speedtest.doctor.accelerators import inspect_gpu
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.reader import SYSCTL, Reader, Unknown
+from mac_whisper_speedtest.results.schema import MachineInfo
 from mac_whisper_speedtest.selfcheck.bench import (
     SEND,
     Figures,
@@ -39,8 +42,13 @@ _ON_LINUX = {
     "nvidia-smi": ["nvidia-smi", "-q"],
     "ldconfig": ["/sbin/ldconfig", "-p"],
 }
-_KEPT = {"mount": r"^/dev/.*", "ldconfig": r".*(?:cublas|cudnn|libcuda).*"}
-"""Lines of a text that are kept: network volumes are named after people and their machines."""
+_KEPT = {
+    "mount": r"/dev/.*",
+    "ldconfig": r".*(?:cublas|cudnn|libcuda).*",
+    "nvidia-smi": r"(?!.*(?:UUID|PDI|[Ss]erial|Name\s+: /)).*",
+}
+"""Lines of a text that are kept: network volumes are named after people and their machines, and
+NVIDIA's tool names the card and the programs that run on it."""
 _KINDS = "core_kinds "
 _WHEELS = {"mlx": ("mlx", "mlx-metal"), "torch": ("torch",)}
 """Library → the distributions whose wheel's tags are recorded: MLX has another build by macOS."""
@@ -74,18 +82,27 @@ def collect_raw(bench: Workbench) -> None:
 def measure(bench: Workbench) -> list[Measurement]:
     """Describe the machine, and its GPUs."""
     collect_raw(bench)
-    about = msgspec.to_builtins(describe.describe())
-    figures: Figures = {name: Unknown(why) for name, why in about.pop("unknown").items()}
-    for name, value in about.items():
-        if isinstance(value, dict):
-            figures |= {f"{name} {kind}": count for kind, count in value.items()}
-        elif value is not None:
-            figures[name] = ", ".join(value) if isinstance(value, list) else value
-    number = _NUMBER.match(str(about["os_version"]))  # kernels are named after their owners
-    figures["os_version"] = number[0] if number else ""
+    figures = described(describe.describe())
     if bench.reader.macos:
         figures |= _mac(bench.reader)
     return [measurement("identity", figures), _gpu(bench), *_libraries(bench)]
+
+
+def described(machine: MachineInfo) -> Figures:
+    """What a run records of its machine, as figures and texts."""
+    about = msgspec.to_builtins(machine)
+    figures: Figures = {name: Unknown(why) for name, why in about.pop("unknown").items()}
+    number = _NUMBER.match(about["os_version"])  # kernels are named after their owners
+    return figures | dict(_flat("", {**about, "os_version": number[0] if number else ""}))
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, float | str]]:
+    """What is nested, by names of several words."""
+    if isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _flat(f"{name} {key}".strip(), each)
+    elif value is not None:
+        yield name, value
 
 
 def _mac(reader: Reader) -> Figures:
