@@ -71,13 +71,17 @@ def audio(folder: Path) -> None:
 
 
 class Noise(Mapping[str, Any]):
-    """Tensors of noise, each made when it is asked for."""
+    """Tensors of noise, each made when it is asked for; the positions are Whisper's own sines."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._shapes = shapes
         self._block = np.random.default_rng(1).normal(0, 0.1, 1 << 20).astype("<f2")
 
     def __getitem__(self, name: str) -> Any:
+        from mac_whisper_speedtest.convert.checkpoint import ENCODER_POSITIONS, sinusoids
+
+        if name == ENCODER_POSITIONS:
+            return sinusoids(*self._shapes[name])
         return np.resize(self._block, self._shapes[name])
 
     def __iter__(self) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -41,6 +42,19 @@ def raw(where: Path) -> Iterator[sqlite3.Connection]:
 
 def all_of(index: Index) -> tuple[list[RunRow], list[CellRow]]:
     return index.runs(), index.cells()
+
+
+def test_the_newest_runs_are_read_where_there_is_no_time_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [stored() for _ in range(4)]
+    clock = itertools.count()
+    monkeypatch.setattr("mac_whisper_speedtest.store.index.time.monotonic", lambda: next(clock))
+    with open_index(refresh=False) as index:
+        index.refresh(within_s=2)
+        assert [run.number for run in index.runs()] == [run.number for run in runs[2:]]
+        index.refresh()
+        assert [run.number for run in index.runs()] == [run.number for run in runs]
 
 
 def test_a_cells_row_has_the_figures_that_summarize_computes() -> None:

@@ -17,6 +17,9 @@ from mac_whisper_speedtest.results.cells import counted, interval_text, speed_fo
 from mac_whisper_speedtest.stats import intervals
 from mac_whisper_speedtest.summary import samples
 
+_HISTORY_S = 0.5
+"""Seconds that runs of before are read for an estimate: it must not delay what it is of."""
+
 
 def duration_by_history(manifest: s.Manifest) -> float | None:
     """Seconds that a run takes if its cells are as fast as the last time on such a machine.
@@ -31,7 +34,8 @@ def duration_by_history(manifest: s.Manifest) -> float | None:
     here = comparable.hardware_class(manifest.machine)
     round_s = 0.0
     try:
-        with open_index() as index:
+        with open_index(refresh=False) as index:
+            index.refresh(within_s=_HISTORY_S)
             runs = {run.number for run in index.runs() if run.hardware == here}
             for plan in manifest.cells:
                 found = [
@@ -42,9 +46,8 @@ def duration_by_history(manifest: s.Manifest) -> float | None:
                 if not found:
                     return None
                 last = found[-1]
-                begin_s = (last.import_s or 0.0) + (last.load_s or 0.0)
-                calls = request.passes + 1  # the first call is a warm-up
-                round_s += begin_s + calls * audio_s[plan.clip] / (last.rtfx or math.inf)
+                begin_s = (last.import_s or 0.0) + (last.load_s or 0.0) + (last.warmup_s or 0.0)
+                round_s += begin_s + request.passes * audio_s[plan.clip] / (last.rtfx or math.inf)
     except StorageError:
         return None
     return round_s * first_rounds(request)

@@ -6,7 +6,9 @@ and can be deleted at any time.
 
 from __future__ import annotations
 
+import math
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +96,7 @@ def _refresh(
     connection: sqlite3.Connection,
     *,
     everything: bool = False,
+    within_s: float = math.inf,
     progress: Callable[[int, int], None] | None = None,
 ) -> Refreshed:
     """As ``Index.refresh``. Raises StorageError and sqlite3.Error."""
@@ -105,7 +108,10 @@ def _refresh(
     sealed = {number: bool(each) for number, _, each in rows}
     present = directory.every()
     read = samples = 0
-    for done, run in enumerate(present, start=1):
+    began = time.monotonic()
+    for done, run in enumerate(reversed(present), start=1):
+        if time.monotonic() - began > within_s:
+            break
         number = run.number
         again = everything or number in running
         found = reading.read_entry(run, None if again else known.get(number))
@@ -230,6 +236,7 @@ class Index:
         self,
         *,
         everything: bool = False,
+        within_s: float = math.inf,
         progress: Callable[[int, int], None] | None = None,
     ) -> Refreshed:
         """Update the index from the run directories.
@@ -240,13 +247,16 @@ class Index:
 
         Args:
             everything: read every run, changed or not.
+            within_s: seconds after which no further run is read; the newest come first.
             progress: called with the number of runs checked and the number of all runs.
 
         Raises:
             StorageError: the runs cannot be read, or the index cannot be written.
         """
         return self._retry_if_damaged(
-            lambda: _refresh(self._connection, everything=everything, progress=progress)
+            lambda: _refresh(
+                self._connection, everything=everything, within_s=within_s, progress=progress
+            )
         )
 
     def check(self) -> str:

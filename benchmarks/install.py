@@ -1,0 +1,82 @@
+"""Is `install.py` quicker with or without `--no-compile`, over the first two commands?
+
+    python benchmarks/install.py [--times 2] [-o FILE.json]
+
+Each way makes an environment of its own in a temporary folder and installs this checkout into it as
+`install.py` does, after one installation that fills pip's cache. Then the imports of a run are made
+twice: those of the command (`speedtest check-models`) and those of its two backends' workers. What
+a run does besides takes equally long either way. Seconds are the processor's, because others share
+the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+HERE = Path(__file__).parents[1]
+WAYS = {"--no-compile": ["--no-compile"], "compiled": []}
+WORKERS = ("faster_whisper", "pywhispercpp.model")
+
+
+def seconds(words: Sequence[object], folder: Path) -> float:
+    """Seconds of the processor that a command takes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"SPEEDTEST_CACHE_DIR": str(folder), "SPEEDTEST_DATA_DIR": str(folder)}
+    subprocess.run(list(map(str, words)), env=environment, check=False, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(options: list[str]) -> dict[str, float]:
+    """Seconds of installing, and of the first and the second time that all is imported."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        venv.create(folder / "venv", with_pip=True)
+        python = folder / "venv" / "bin" / "python"
+        pip: list[object] = [python, "-m", "pip", "install", "--quiet", *options]
+        found = {"install": seconds([*pip, f"{HERE}[demo]"], folder)}
+        assert python.with_name("speedtest").exists()  # check-models itself ends with status 6
+        for name in ("first", "second"):
+            found[name] = seconds([python.with_name("speedtest"), "check-models"], folder)
+            found[name] += sum(
+                seconds([python, "-c", f"import {each}"], folder) for each in WORKERS
+            )
+    return found | {"together": sum(found.values())}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--times", type=int, default=2)
+    parser.add_argument("--output", "-o", type=Path)
+    arguments = parser.parse_args()
+    measure(WAYS["--no-compile"])
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+    for number in range(arguments.times):
+        for name in list(WAYS)[:: -1 if number % 2 else 1]:
+            taken = measure(WAYS[name])
+            results[name].append(taken)
+            words = ", ".join(f"{what} {each:.1f} s" for what, each in taken.items())
+            print(f"{name:<14}{words}", flush=True)
+    if arguments.output:
+        from mac_whisper_speedtest.machine import describe
+
+        machine = msgspec.to_builtins(describe.describe())
+        document = {"machine": machine, "load_average": os.getloadavg(), "seconds": results}
+        arguments.output.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
