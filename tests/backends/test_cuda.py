@@ -109,6 +109,7 @@ def test_torch_without_kernels_for_the_gpu_computes_on_the_cpu_and_refuses_cuda(
     assert torch_device.choose_device("auto") == torch_device.choose_device("cuda") == "cuda"
     monkeypatch.setitem(sys.modules, "torch", torch((7, 0)))
     assert torch_device.choose_device("auto") == "cpu"
+    assert "7.0" in torch_device.facts("cpu")["cuda"]
     with pytest.raises(ModelUnusableError, match=r"only cpu: .* compute capability 7\.0"):
         torch_device.choose_device("cuda")
 

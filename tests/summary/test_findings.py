@@ -539,6 +539,23 @@ def test_why_the_gpu_was_not_used_is_said_where_the_adapter_knows() -> None:
     assert found.endswith("(ctranslate2 4.8.5 can use one): no libcublas.so.12")
 
 
+@pytest.mark.parametrize(
+    ("built", "supported", "said"),
+    [("13.0", "12.8", True), ("12.6", "12.8", False), ("", "12.8", False), ("13.0", None, False)],
+)
+def test_a_build_that_the_driver_is_too_old_for_is_named(
+    built: str, supported: str | None, said: bool
+) -> None:
+    plain = cell(loads=[load(device="cpu", device_asked="auto")])
+    versions = {"torch": "2.13.0", **({"cuda": built} if built else {})}
+    backend = msgspec.structs.replace(plain.backend, versions=versions)
+    machine = msgspec.structs.replace(NVIDIA, cuda=supported)
+    (found,) = contract_findings.unused_gpu(
+        msgspec.structs.replace(plain, backend=backend), machine
+    )
+    assert found.endswith(": it is built for CUDA 13.0, and the driver supports 12.8") is said
+
+
 def test_a_device_that_is_not_named_is_told() -> None:
     found = list(contract_findings.device(cell(loads=[load(device="auto")])))
     assert found == ["does not say what it ran on"]

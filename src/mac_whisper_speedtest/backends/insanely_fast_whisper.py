@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
-from mac_whisper_speedtest.backends.torch_device import TorchAdapter, prepare
+from mac_whisper_speedtest.backends.torch_device import TorchAdapter, facts, prepare
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -105,7 +105,10 @@ class InsanelyFastWhisper(TorchAdapter):
         return LoadedModel(
             device=self._model.device.type,
             precision=str(self._model.dtype).removeprefix("torch."),
-            details={"attention": self._model.config._attn_implementation},  # noqa: SLF001
+            details={
+                "attention": self._model.config._attn_implementation,  # noqa: SLF001
+                **facts(self._model.device.type),
+            },
         )
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:

@@ -20,7 +20,7 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
-from mac_whisper_speedtest.backends.torch_device import TorchAdapter, prepare
+from mac_whisper_speedtest.backends.torch_device import TorchAdapter, facts, prepare
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -85,7 +85,8 @@ class OpenaiWhisper(TorchAdapter):
         model.register_buffer("alignment_heads", heads, persistent=False)
         self._model = model.to(device)
         self._windows = record_calls(self._model, "decode", lambda _mel, options: options)
-        return LoadedModel(next(self._model.parameters()).device.type, precision)
+        used = next(self._model.parameters()).device.type
+        return LoadedModel(used, precision, facts(used))
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Decode in windows; the options of each are recorded."""

@@ -73,6 +73,14 @@ def choose_precision(requested: str, device: str) -> str:
     return requested
 
 
+def facts(device: str) -> dict[str, str]:
+    """Facts for the record: why a GPU that torch sees is not the device in use."""
+    import torch
+
+    unusable = cuda.unusable_by_torch(torch) if device == "cpu" else ""
+    return {"cuda": unusable} if unusable else {}
+
+
 class TorchAdapter(LibraryAdapter):
     """An adapter whose ``_model`` is a module of torch."""
 

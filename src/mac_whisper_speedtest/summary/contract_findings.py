@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from mac_whisper_speedtest.backends import mlx_wheel
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
@@ -116,7 +116,7 @@ def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
         return
     library = libraries[0]
     if unused_kind(present, _LIBRARY_DEVICES[library], ["cpu"]):
-        why = cell.backend.details.get("cuda", "")
+        why = cell.backend.details.get("cuda") or _too_new(cell.backend.versions, machine)
         yield (
             f"ran on the CPU, though the machine has the GPU {machine.gpus[0]} "
             f"({library} {cell.backend.versions[library]} can use one)"
@@ -130,6 +130,14 @@ def older_build(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
         cell.backend.versions.get(mlx_wheel.NAME, ""), machine.os_version
     ):
         yield found
+
+
+def _too_new(versions: Mapping[str, str], machine: s.MachineInfo) -> str:
+    """Where a library is built for another CUDA than the driver supports, in words."""
+    built, supported = versions.get("cuda", ""), machine.cuda or ""
+    if built.partition(".")[0] == supported.partition(".")[0] or not (built and supported):
+        return ""
+    return f"it is built for CUDA {built}, and the driver supports {supported}"
 
 
 def precision(cell: s.CellResult) -> Iterator[str]:
