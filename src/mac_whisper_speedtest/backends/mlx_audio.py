@@ -45,10 +45,14 @@ BACKEND = Backend(
         distribution="mlx-audio",
         version="0.6.2",
         requirements=mlx_runtime.REQUIREMENTS,
-        platforms=(APPLE_SILICON, "linux-x86_64"),  # miniaudio has no wheel for Linux on aarch64
+        # Read and play sound files, and filter for other models; miniaudio has no wheel for Linux
+        # on aarch64.
+        overrides=tuple(
+            f'{name}; python_version < "0"' for name in ("miniaudio", "sounddevice", "scipy")
+        ),
         glibc=mlx_runtime.GLIBC,
-        size_bytes=400_000_000,
-        size_on={APPLE_SILICON: 449_000_000},
+        size_bytes=283_000_000,
+        size_on={APPLE_SILICON: 375_000_000},
         notes=("only Whisper: the catalog has no verified weights for its other networks",),
     ),
 )
