@@ -124,7 +124,7 @@ def test_a_simulated_mac_is_described_and_its_faults_are_found(tool: Tool, tmp_p
     (chip,) = [row for row in rows if "chip" in row]
     assert chip.startswith("FAIL"), chip
     assert "Apple M1: 4 Performance, 4 Efficiency cores, but" in chip
-    (numpy,) = [row for row in rows if "1 GiB in numpy" in row]
+    (numpy,) = [row for row in rows if "memory: numpy" in row]
     assert numpy.startswith("FAIL"), numpy
     assert "footprint +2.00" in numpy
     again = tool("selfcheck", "show", kit).stdout.splitlines()

@@ -44,9 +44,11 @@ def test_a_gibibyte(found: Measurement, state: str) -> None:
 
 def test_a_library_that_sees_no_gpu_fails_where_one_was_asked_for() -> None:
     found = memory("mlx", "cpu", "macos", footprint=1.0, guard=1.0, allocator=1.0)
-    assert states(found) == {"1 GiB in mlx": "unknown"}
-    assert states(found, gpu=True) == {"1 GiB in mlx": "fail"}
-    assert states(failed("memory", "crashed with SIGABRT", subject="mlx")) == {"memory mlx": "fail"}
+    assert states(found) == {"memory: mlx": "unknown"}
+    assert states(found, gpu=True) == {"memory: mlx": "fail"}
+    assert states(failed("memory", "crashed with SIGABRT", subject="mlx")) == {
+        "memory: mlx": "fail"
+    }
 
 
 QUIET: Figures = {"load_average": 0.3, "cores": 8}

@@ -34,7 +34,7 @@ def test_no_line_of_a_recorded_kit_fails_or_makes_no_sense(path: Path) -> None:
     [
         ("processor worker", "", {"cpu_s": [0.048] * 3}, {}, "a worker's work"),
         ("processor stranger", "", {"outside_cpu_s": [0.0] * 3}, {}, "another program"),
-        ("memory", "numpy", {"after_guard_bytes": [4e7]}, {}, "1 GiB in numpy"),
+        ("memory", "numpy", {"after_guard_bytes": [4e7]}, {}, "memory: numpy"),
         ("ending", "SIGSEGV", {"left": [1.0]}, {}, "ending: SIGSEGV"),
         ("ending", "exit", {}, {"status": "ok"}, "ending: exit"),
         ("ending", "memory", {}, {"class": "SIGKILL"}, "ending: memory"),

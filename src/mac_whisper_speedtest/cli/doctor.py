@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 _SCHEMA_VERSION = 1
 _WIDE = 10_000  # columns: in a pipe every line stays one line
-_IN_SECTION = {"backends": "backend "}
+_IN_SECTION = {
+    "backends": "backend ",
+    "memory": "memory: ",
+    "endings": "ending: ",
+    "locks": "lock: ",
+}
 """How topics of a section begin, which its title has said."""
 _TOPIC = 26  # columns of a topic in a narrow terminal
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"}
@@ -93,7 +98,7 @@ def print_checkup(
     for heading in headings[:-1] if narrow else headings:
         table.add_column(heading, overflow="fold", no_wrap=heading == "state")
     longest = max(len(line.topic) for line in checkup.lines)
-    table.columns[1].min_width = min(longest, _TOPIC) if narrow else longest
+    table.columns[1].width = min(longest, _TOPIC) if narrow else longest
     for section in checkup.sections:
         table.add_row()
         table.add_row("", Text(section.title.upper(), style="bold"))

@@ -261,7 +261,8 @@ def _not_known(found: Measurement) -> list[CheckupLine]:
 
 def _lines(found: Measurement, judge: Judge, *, gpu: bool) -> list[CheckupLine]:
     """The lines of a measurement. Figures may be missing, and those of a forged kit be anything."""
-    topic = found.subject if found.check == BACKEND else f"{found.check} {found.subject}".strip()
+    own = f"{found.check}: {found.subject}" if found.subject else found.check
+    topic = found.subject if found.check == BACKEND else own
     try:
         if found.reason:
             raise UnknownFactError(found.reason)

@@ -93,7 +93,7 @@ def _now(pid: int, when: str) -> Figures:
 
 def judge(found: Measurement) -> list[CheckupLine]:
     """It is in the figures that the memory column and the memory limit are made of."""
-    topic = f"1 GiB in {found.subject}"
+    topic = f"memory: {found.subject}"
     device = found.text("device")
     on_gpu = device in ON_GPU
     risen = {name: rise for name in _FIGURES if (rise := _rise(found, name)) is not None}
@@ -101,7 +101,7 @@ def judge(found: Measurement) -> list[CheckupLine]:
         f"{name.removesuffix('_bytes')} +{rise:.2f}{_quality(found, name)}"
         for name, rise in risen.items()
     )
-    seen = f"on {device}: {words} GiB (limit ±{TOLERANCE:g})"
+    seen = f"1 GiB on {device}: {words} GiB (limit ±{TOLERANCE:g})"
     if found.gpu and not on_gpu:
         return [unknown(topic, f"{found.subject} sees no GPU here; {seen}")]
     needed = _needed(found.text("system"), on_gpu=on_gpu)

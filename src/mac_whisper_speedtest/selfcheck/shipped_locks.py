@@ -73,7 +73,7 @@ def _planned(bench: Workbench, recipe: Recipe, lock: Lock) -> Measurement:
 
 def judge(found: Measurement) -> list[CheckupLine]:
     """All of its packages have a wheel with the right hash for this machine."""
-    topic = f"lock {found.subject}".strip()
+    topic = f"lock: {found.subject}"
     why = found.texts.get("refused")
     if why is None:
         seen = f"{found.number('packages'):g} packages for Python {found.text('python')}"
