@@ -117,3 +117,13 @@ def test_tokens_out_of_range_or_not_in_base64_are_refused(
 def test_a_source_without_a_tokenizer_is_refused(small: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"sherpa-onnx needs the tokenizer\.json"):
         sherpa_onnx.write(small, tmp_path)
+
+
+def test_a_file_that_onnxruntime_could_not_read_is_not_written(
+    named: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "LARGEST", 21_000)
+    sherpa_onnx.write(named, tmp_path)  # float16
+    with pytest.raises(WeightsError, match=r"coder\.onnx would have \d+ bytes") as refused:
+        sherpa_onnx.write(named, tmp_path, "float32")
+    assert refused.value.hint == "store it in float16"

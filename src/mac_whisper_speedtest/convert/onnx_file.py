@@ -12,9 +12,13 @@ import numpy as np
 
 from mac_whisper_speedtest.convert.checkpoint import Tensor
 from mac_whisper_speedtest.convert.cursor import Cursor
+from mac_whisper_speedtest.errors import WeightsError
 
 FLOAT, INTEGER = 1, 7  # of TensorProto.DataType
 _FORMAT, _OPERATORS = 8, 17  # releases; the operators are the first with LayerNormalization
+LARGEST = 2**31 - 1
+"""Bytes of a message of protocol buffers; onnxruntime reads no larger one."""
+
 _TYPES: Mapping[str, int] = {"<f4": FLOAT, "<i8": INTEGER, "<f2": 10}
 _DTYPES: Mapping[int, str] = {number: dtype for dtype, number in _TYPES.items()}
 
@@ -67,7 +71,11 @@ def write_model(
     outputs: Iterable[bytes],
     metadata: Mapping[str, object],
 ) -> None:
-    """Write a model; its constants one by one at the end, because they are not small."""
+    """Write a model; its constants one by one at the end, because they are not small.
+
+    Raises:
+        WeightsError: it would be larger than `LARGEST`.
+    """
     graph: list[bytes | Tensor] = [*nodes, _field(2, path.stem)]
     graph += [_field(11, each) for each in inputs] + [_field(12, each) for each in outputs]
     for name, array in constants.items():
@@ -77,6 +85,11 @@ def write_model(
         graph.append(_varint(5 << 3 | 2) + _varint(len(head) + array.nbytes) + head)
         graph.append(np.ascontiguousarray(array))
     total = sum(part.nbytes if isinstance(part, np.ndarray) else len(part) for part in graph)
+    if total > LARGEST:
+        raise WeightsError(
+            f"{path.name} would have {total} bytes, and a file of ONNX has at most {LARGEST}",
+            hint="store it in float16",
+        )
     with path.open("wb") as stream:
         stream.write(_field(1, _FORMAT) + _field(8, _field(1, "") + _field(2, _OPERATORS)))
         for name, fact in metadata.items():
