@@ -239,7 +239,7 @@ def test_a_driver_that_never_answers_is_not_waited_for() -> None:
 
 def test_a_driver_that_cannot_be_opened_gives_its_own_words() -> None:
     found = reader.within(5.0, lambda: nvml._opened(FakeNvml(fails=("init",))))
-    assert found == Unknown("NVMLError: Driver Not Loaded")
+    assert found == Unknown("no NVIDIA driver answers (Driver Not Loaded)")
 
 
 @pytest.mark.skipif(not isinstance(nvml.shared(), Unknown), reason="there is one here")

@@ -539,6 +539,14 @@ def test_why_the_gpu_was_not_used_is_said_where_the_adapter_knows() -> None:
     assert found.endswith("(ctranslate2 4.8.5 can use one): no libcublas.so.12")
 
 
+def test_ctranslate2_has_no_cuda_on_arm() -> None:
+    plain = cell(loads=[load(device="cpu", device_asked="auto")])
+    backend = msgspec.structs.replace(plain.backend, versions={"ctranslate2": "4.8.5"})
+    grace = msgspec.structs.replace(NVIDIA, architecture="aarch64", gpus=["NVIDIA GH200 480GB"])
+    (found,) = contract_findings.unused_gpu(msgspec.structs.replace(plain, backend=backend), grace)
+    assert found.endswith("the GPU NVIDIA GH200 480GB (ctranslate2 4.8.5 has no CUDA on aarch64)")
+
+
 @pytest.mark.parametrize(
     ("built", "supported", "said"),
     [("13.0", "12.8", True), ("12.6", "12.8", False), ("", "12.8", False), ("13.0", None, False)],

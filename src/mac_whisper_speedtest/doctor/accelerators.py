@@ -212,13 +212,13 @@ def _said(answer: Answer, mark: str) -> str:
     return next((line.removeprefix(mark).strip() for line in lines if line.startswith(mark)), "")
 
 
-def _install_command(backend: Backend) -> str:
+def _install_command(backend: Backend, missing: str) -> str:
     """What installs the build of a backend that suits the GPU; `info` where there are no builds."""
-    recipe = backend.recipe
-    if not isinstance(recipe, Recipe) or not (recipe.uses_torch or recipe.uses_cublas):
-        return f"speedtest backends info {backend.name}"
-    if launch.runs_in_place(backend):
+    recipe, beside = backend.recipe, launch.runs_in_place(backend)
+    if beside and missing:
         return "python -m pip install 'mac-whisper-speedtest[cuda]'"
+    if beside or not (isinstance(recipe, Recipe) and (recipe.uses_torch or recipe.uses_cublas)):
+        return f"speedtest backends info {backend.name}"
     return f"speedtest backends install {backend.name}"
 
 
@@ -250,7 +250,7 @@ def _installed(
     seen = f"{location.where}; may use {may}; {verb} {', '.join(sees)}"
     if missed := unused_kind(gpus, backend.devices, sees):
         seen += f": not this machine's GPU ({missed})" + (f": {missing}" if missing else "")
-        return warn(topic, seen, _install_command(backend))
+        return warn(topic, seen, _install_command(backend, missing))
     outdated = mlx_wheel.too_old(wheel, macos)
     again = f"speedtest backends remove {backend.name} && speedtest backends install {backend.name}"
     if location.python == sys.executable:

@@ -263,8 +263,11 @@ def shared() -> Nvml | Unknown:
     return within(OPEN_TIMEOUT_S, lambda: _opened(library))
 
 
-def _opened(library: Any) -> Nvml:
-    library.nvmlInit()
+def _opened(library: Any) -> Nvml | Unknown:
+    try:
+        library.nvmlInit()
+    except library.NVMLError as error:
+        return Unknown(f"no NVIDIA driver answers ({error})")
     return Nvml(library)
 
 

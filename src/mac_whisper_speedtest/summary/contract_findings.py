@@ -117,10 +117,11 @@ def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
     library = libraries[0]
     if unused_kind(present, _LIBRARY_DEVICES[library], ["cpu"]):
         why = cell.backend.details.get("cuda") or _too_new(cell.backend.versions, machine)
+        arm = library == "ctranslate2" and machine.architecture != "x86_64"
+        able = f"has no CUDA on {machine.architecture}" if arm else "can use one"
         yield (
             f"ran on the CPU, though the machine has the GPU {machine.gpus[0]} "
-            f"({library} {cell.backend.versions[library]} can use one)"
-            + (f": {why}" if why else "")
+            f"({library} {cell.backend.versions[library]} {able})" + (f": {why}" if why else "")
         )
 
 
