@@ -7,6 +7,8 @@ from enum import IntEnum
 
 from mac_whisper_speedtest.printable import printable
 
+_MOST_LISTED = 12
+"""Names that a hint lists."""
 LONGEST_MESSAGE = 4000
 """Characters of a message or a hint, which may quote a file or a server."""
 
@@ -60,6 +62,8 @@ def nearest_names(name: str, known: Iterable[str], *, listed_by: str) -> str:
     near = difflib.get_close_matches(name.lower(), by_lower, cutoff=0.4)
     if near:
         return f"did you mean {' or '.join(by_lower[each] for each in near)}? All: {listed_by}"
+    if len(by_lower) > _MOST_LISTED:
+        return f"{listed_by} lists what there is"
     return f"known: {', '.join(by_lower.values())} ({listed_by})"
 
 

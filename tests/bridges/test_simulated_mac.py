@@ -367,7 +367,7 @@ def test_the_run_is_shown_exported_and_verified(measured: tuple[Mac, Finished]) 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--device", "cuda"], 2, "has no device cuda (it has ane, gpu, cpu)"),
+        (["--device", "cuda"], 2, "has no device cuda here (it has ane, gpu, cpu)"),
         (
             ["--contract", "beam5"],
             4,

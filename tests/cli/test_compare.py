@@ -168,7 +168,7 @@ def test_history_of_a_backend_that_no_run_has_names_those_that_are_there(
     keep(1, at(1))
     answer = speedtest("history", "b")
     assert answer.code == 2
-    assert "runs have a" in answer.err
+    assert "known: a (speedtest results list)" in answer.err
 
 
 @pytest.mark.parametrize("command", ["compare", "history"])

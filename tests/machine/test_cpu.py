@@ -17,7 +17,11 @@ from mac_whisper_speedtest.machine.cpu import Cpu, CpuCounters, TreeTimes
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import Answer, Unknown, UnknownFactError
 
-SPIN = "import sys\nprint('on', flush=True)\nwhile True: pass"
+# It ends by itself where the tests are killed.
+SPIN = (
+    "import sys, time\nend = time.monotonic() + 60\nprint('on', flush=True)\n"
+    "while time.monotonic() < end: pass"
+)
 WAIT = "import time, sys\nprint('on', flush=True)\ntime.sleep(60)"
 
 

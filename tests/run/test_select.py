@@ -61,7 +61,7 @@ def test_without_names_a_run_takes_what_is_installed_and_can_run_the_model(said:
     asked = from_keywords(models="tiny.en", device="cpu")
     assert names(asked, [OTHER, HERE, GONE, CUDA], said) == ["here"]
     assert said == [
-        "left out: cuda-only (has no device cpu (it has cuda))",
+        "left out: cuda-only (has no device cpu here (it has cuda))",
         "1 more for this machine: speedtest backends install --all",
     ]
 
@@ -88,9 +88,11 @@ def test_a_named_backend_that_is_not_installed_stays_and_is_reported(said: list[
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"backends": "faster-whisper", "device": "nope"}, "has no device nope (it has cpu, cuda)"),
+        ({"backends": "mlx-whisper", "device": "nope"}, "has no device nope here (it has cpu, "),
+        ({"device": "cuuda"}, "no backend has the device 'cuuda'"),
+        ({"precision": "int3"}, "no backend has the precision 'int3'"),
         ({"backends": "whisper.cpp:q9"}, "whisper.cpp:q9 has no q9 weights (it has float16"),
-        ({"backends": "mlx-whisper", "precision": "q4_0"}, "mlx-whisper has no q4_0 weights"),
+        ({"backends": "mlx-whisper", "precision": "q4_0"}, "mlx-whisper does not compute in q4_0"),
     ],
 )
 def test_what_a_named_backend_does_not_have_is_refused_before_anything_starts(

@@ -33,6 +33,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 GPU = "gpu"
 """The word of ``--device`` that every backend understands that can use this machine's GPU."""
 _GPUS_OF_MACS = ("metal", "mps", GPU)
+FLOATS = ("float16", "float32")
+"""The precisions of backends that compute in half or single precision."""
 _GPUS_ELSEWHERE = ("cuda", "rocm", "vulkan", GPU)
 
 NO_HUB = "http://127.0.0.1:9"
@@ -134,6 +136,8 @@ class Backend:
             whatever their weights format holds, on request only.
         devices: the values of ``--device`` it accepts itself, besides ``auto``; `device_for` puts
             them in the place of ``gpu``. Empty for "known when it loads".
+        precisions: the values of ``--precision`` it can compute in, besides ``auto``. Empty for
+            "known when it loads".
         compiles_shapes_on: the devices, as its adapter reports them, on which kernels or graphs are
             made or loaded for lengths: there every recording of a set is warmed up.
         fixed: contract settings that it always decodes with, whatever is requested.
@@ -166,6 +170,7 @@ class Backend:
     models: Mapping[str, BackendModel] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
     compiles_shapes_on: tuple[str, ...] = ()
     fixed: Mapping[str, SettingValue] = field(default_factory=dict)
     instead: Mapping[str, SettingValue] = field(default_factory=dict)
@@ -206,12 +211,18 @@ class Backend:
         ``gpu`` is the GPU of this machine, whatever the backend calls it; on a Mac so are ``metal``
         and ``mps``. One that lists no devices decides when it loads.
         """
-        if asked == "auto" or not self.devices or asked in self.devices:
-            return asked
         names = _GPUS_OF_MACS if is_macos() else _GPUS_ELSEWHERE
+        if asked == "auto" or not self.devices or asked in self.devices_here:
+            return asked
         if asked == GPU or (is_macos() and asked in names):
             return next((each for each in names if each in self.devices), None)
         return None
+
+    @property
+    def devices_here(self) -> tuple[str, ...]:
+        """Its devices, but for kinds of GPU that only other systems have."""
+        absent = _GPUS_ELSEWHERE if is_macos() else _GPUS_OF_MACS
+        return tuple(each for each in self.devices if each == GPU or each not in absent)
 
     def decodes_with(self, contract: DecodeContract) -> dict[str, SettingValue]:
         """The settings it is expected to decode with when ``contract`` is requested."""

@@ -35,6 +35,11 @@ RECIPE = Recipe(
 
 LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
+COMPUTE_TYPES = (
+    *("float16", "float32", "bfloat16", "int16"),
+    *("int8", "int8_float16", "int8_float32", "int8_bfloat16"),
+)
+"""CTranslate2's; which of them a device can do shows when it loads."""
 BACKEND = Backend(
     name="faster-whisper",
     adapter="mac_whisper_speedtest.backends.faster_whisper:FasterWhisper",
@@ -42,6 +47,7 @@ BACKEND = Backend(
     weights_format="ctranslate2",
     summary="CTranslate2; CPU (int8, float32) and CUDA (float16, int8, ...)",
     devices=("cpu", "cuda"),
+    precisions=COMPUTE_TYPES,
     compiles_shapes_on=("cuda",),
     fixed={"window": "sequential-30s", "batch_size": 1},
     shipped={

@@ -16,7 +16,7 @@ from mac_whisper_speedtest.backends.adapter import (
     unusable_on,
     without_none,
 )
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 from mac_whisper_speedtest.backends.torch_device import TorchAdapter, facts, prepare
@@ -54,6 +54,7 @@ BACKEND = Backend(
     weights_format="huggingface",
     summary="transformers' pipeline: overlapping 30 s chunks, 24 at once; CPU, CUDA, Apple's MPS",
     devices=("cpu", "cuda", "mps"),
+    precisions=FLOATS,
     compiles_shapes_on=("cuda", "mps"),
     fixed={
         "vad": False,

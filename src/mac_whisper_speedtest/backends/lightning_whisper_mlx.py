@@ -15,7 +15,7 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
     openai_arguments,
 )
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 from mac_whisper_speedtest.backends.recipe import Recipe
 
@@ -48,6 +48,7 @@ BACKEND = Backend(
     weights_follow_precision=True,
     summary="MLX; 12 windows of 30 s at once",
     devices=mlx_runtime.DEVICES,
+    precisions=FLOATS,
     compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={
         "beam_size": 1,

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
     unusable_on,
     without_none,
 )
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
@@ -33,6 +33,7 @@ BACKEND = Backend(
     weights_format="huggingface",
     summary="Whisper in mlx-audio; Metal on Apple Silicon, a slow CPU build on Linux (tests only)",
     devices=mlx_runtime.DEVICES,
+    precisions=FLOATS,
     compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={"beam_size": 1, "window": "sequential-30s", "batch_size": 1, "vad": False},
     shipped={

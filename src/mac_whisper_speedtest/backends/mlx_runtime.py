@@ -21,6 +21,7 @@ from mac_whisper_speedtest.backends.adapter import (
     record_calls,
     unusable_on,
 )
+from mac_whisper_speedtest.backends.backend import FLOATS
 from mac_whisper_speedtest.backends.contract import SettingValue
 
 REQUIREMENT = "faiss-cpu; sys_platform == 'linux'"
@@ -201,6 +202,6 @@ def float_type(params: LoadParams, native: str) -> str:
         ModelUnusableError: it is neither half nor single precision.
     """
     precision = native if params.model.precision == "auto" else params.model.precision
-    if precision not in {"float16", "float32"}:
+    if precision not in FLOATS:
         raise ModelUnusableError(f"it computes in float16 or float32, not in {precision}")
     return precision

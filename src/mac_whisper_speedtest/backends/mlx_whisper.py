@@ -13,7 +13,7 @@ from mac_whisper_speedtest.backends.adapter import (
     openai_arguments,
     openai_transcription,
 )
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 from mac_whisper_speedtest.backends.recipe import Recipe
 
@@ -42,6 +42,7 @@ BACKEND = Backend(
     weights_follow_precision=True,
     summary="MLX; Metal on Apple Silicon, a slow CPU build on Linux (tests only)",
     devices=mlx_runtime.DEVICES,
+    precisions=FLOATS,
     compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={"beam_size": 1, "window": "sequential-30s", "batch_size": 1, "vad": False},
     shipped={

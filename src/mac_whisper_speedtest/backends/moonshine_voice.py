@@ -36,6 +36,7 @@ BACKEND = Backend(
     summary="Moonshine (not Whisper) in ONNX Runtime; CPU; English",
     networks=tuple(_ARCHITECTURES),
     devices=("cpu",),
+    precisions=("int8",),
     fixed={
         "language": "en",
         "task": "transcribe",

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.backends.adapter import (
     unusable_on,
     without_none,
 )
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 from mac_whisper_speedtest.backends.torch_device import TorchAdapter, facts, prepare
@@ -45,6 +45,7 @@ BACKEND = Backend(
     weights_format="openai",
     summary="the reference implementation, in PyTorch; CPU, CUDA, Apple's MPS",
     devices=("cpu", "cuda", "mps"),
+    precisions=FLOATS,
     compiles_shapes_on=("cuda", "mps"),
     fixed={"vad": False, "window": "sequential-30s", "batch_size": 1},
     shipped={

@@ -31,6 +31,7 @@ RECIPE = Recipe(
     size_bytes=552_000_000,
 )
 
+PRECISIONS = ("bfloat16", "float16", "float32")
 BACKEND = Backend(
     name="parakeet-mlx",
     adapter="mac_whisper_speedtest.backends.parakeet_mlx:ParakeetMlx",
@@ -40,6 +41,7 @@ BACKEND = Backend(
     summary="MLX; NVIDIA's Parakeet TDT instead of Whisper",
     networks=("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3"),
     devices=mlx_runtime.DEVICES,
+    precisions=PRECISIONS,
     compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={
         # A transducer: it has no prompt to say these in, and does not sample.
@@ -56,7 +58,6 @@ BACKEND = Backend(
     recipe=RECIPE,
 )
 
-PRECISIONS = ("bfloat16", "float16", "float32")
 REMARK = "computes on float32 features; the precision is that of the weights"
 
 

@@ -33,6 +33,7 @@ BACKEND = Backend(
     weights_format="sherpa-onnx",
     summary="Whisper in sherpa-onnx (ONNX Runtime); CPU; recordings of up to 29.5 s",
     devices=("cpu",),
+    precisions=("float32",),
     fixed={
         "beam_size": 1,
         "best_of": 1,

@@ -11,6 +11,7 @@ from mac_whisper_speedtest.backends.adapter import (
     LoadParams,
     ModelUnusableError,
 )
+from mac_whisper_speedtest.backends.backend import FLOATS
 
 DEVICES = ("cuda", "mps", "cpu")  # ``auto`` is the first of these that is present
 
@@ -68,7 +69,7 @@ def choose_precision(requested: str, device: str) -> str:
         return "float32" if device == "cpu" else "float16"
     if requested == "float16" and device == "cpu":
         raise ModelUnusableError("float16 is emulated on a CPU; compute in float32 there")
-    if requested not in {"float16", "float32"}:
+    if requested not in FLOATS:
         raise ModelUnusableError(f"computes in float16 or float32, not in {requested}")
     return requested
 

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.backends.adapter import (
     openai_transcription,
     unusable_on,
 )
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
@@ -40,6 +40,7 @@ BACKEND = Backend(
     weights_format="openai",
     summary="MLX, not torch's MPS: Apple's first example with OpenAI's checkpoints",
     devices=mlx_runtime.DEVICES,
+    precisions=FLOATS,
     compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={
         "beam_size": 1,

@@ -18,7 +18,11 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.faster_whisper import ctranslate2_device, native_precision
+from mac_whisper_speedtest.backends.faster_whisper import (
+    COMPUTE_TYPES,
+    ctranslate2_device,
+    native_precision,
+)
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ BACKEND = Backend(
         "TORCH_HOME": "torch",  # a folder it makes, in the worker's scratch folder
     },
     devices=("cpu", "cuda"),
+    precisions=COMPUTE_TYPES,
     compiles_shapes_on=("cuda",),
     fixed={
         "vad": True,

@@ -31,6 +31,7 @@ def facts(backend: Backend) -> dict[str, Any]:
         "path": "",
         "installed": [_installed(each) for each in here],
         "devices": list(backend.devices),
+        "precisions": list(backend.precisions),
         "weights": backend.weights_format,
         "source": backend.source,
     }

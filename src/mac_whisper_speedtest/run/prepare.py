@@ -18,7 +18,7 @@ from mac_whisper_speedtest.accuracy.hallucination import silent_spans
 from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import GPU, Backend
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE, DecodeContract, SettingValue
 from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
@@ -251,8 +251,10 @@ def _unavailable(cell: Cell, request: Request) -> str:
 def impossible(backend: Backend, info: ModelInfo, request: Request) -> str:
     """Why a backend has not what a request names; empty if it may."""
     if backend.device_for(request.device) is None:
-        here = " here" if request.device == GPU else ""
-        return f"has no device {request.device}{here} (it has {', '.join(backend.devices)})"
+        return f"has no device {request.device} here (it has {', '.join(backend.devices_here)})"
+    asked = backend.precision or request.precision
+    if asked not in {"auto", *(backend.precisions or [asked])}:
+        return f"does not compute in {asked} (it does in {', '.join(backend.precisions)})"
     kind = catalog.weights_formats().get(info.weights_format)
     if kind is not None and kind.converts_to and info.precision not in kind.converts_to:
         return f"has no {info.precision} weights (it has {', '.join(kind.converts_to)})"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsMissingError
+from mac_whisper_speedtest.backends.backend import GPU, Backend
+from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsMissingError, nearest_names
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.printable import duration_text
 from mac_whisper_speedtest.privacy import scrub
@@ -44,6 +44,7 @@ def measurable(
             if problem := _problem(backend, request):
                 raise UsageError(f"{backend.label} {problem}", hint=_SHOWS.format(backend.name))
     else:
+        _require_known(request, backends)
         found = list(_installed(request, backends, notify))
     labels = [each.label for each in found]
     if request.reference_backend not in {None, *labels}:
@@ -80,6 +81,26 @@ def _problem(backend: Backend, request: Request) -> str:
     """Why a backend has not what a request names; empty if it may."""
     infos = (backend.model_info(model, request.precision) for model in request.models)
     return next(filter(None, (impossible(backend, info, request) for info in infos)), "")
+
+
+def _require_known(request: Request, backends: Sequence[Backend]) -> None:
+    """Refuse a device or a precision that none of the backends has, if all say what they have."""
+    here = [each for each in backends if each.made_for_here()]
+    for what, asked, names in (
+        ("device", request.device, [each.devices for each in here]),
+        ("precision", request.precision, [_precisions(each) for each in here]),
+    ):
+        known = {"auto", GPU} if what == "device" else {"auto"}
+        known.update(*names)
+        if asked not in known and all(names):
+            hint = nearest_names(asked, sorted(known), listed_by="speedtest backends info NAME")
+            raise UsageError(f"no backend has the {what} {asked!r}", hint=hint)
+
+
+def _precisions(backend: Backend) -> tuple[str, ...]:
+    """What it computes in, and what its weights can be converted to."""
+    kind = catalog.weights_formats().get(backend.weights_format)
+    return (*backend.precisions, *(kind.converts_to if kind else ()))
 
 
 def _installed(
