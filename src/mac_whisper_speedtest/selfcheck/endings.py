@@ -33,7 +33,7 @@ ENDINGS = {
 }
 """What ends a worker → the status and the class of error that must be reported."""
 ROOM = 256 << 20
-"""Bytes that a worker may add before its limit; it then takes four times as many."""
+"""Bytes that a worker may add before its limit; it then takes twice as many."""
 _OF_A_GPU = "memory of a GPU"
 _GONE_S = 2.0
 
@@ -66,7 +66,7 @@ def _ended(bench: Workbench, how: str, *, library: str = "numpy", python: str = 
             if too_much:
                 known.do("leave")
                 children = _started(known.scratch)
-                known.do("hold", library=library, size=4 * ROOM, seconds=30.0)
+                known.do("hold", library=library, size=2 * ROOM, seconds=30.0)
             else:
                 known.do("leave", ending="" if how == "killed" else how)
             children = _started(known.scratch)

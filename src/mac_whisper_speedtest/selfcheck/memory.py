@@ -7,7 +7,7 @@ import psutil
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
-from mac_whisper_speedtest.machine import meters
+from mac_whisper_speedtest.machine import describe, meters
 from mac_whisper_speedtest.machine.gpu import GpuMemory
 from mac_whisper_speedtest.selfcheck.bench import (
     SEND,
@@ -57,7 +57,7 @@ def _allocated(bench: Workbench, library: str) -> Measurement:
     if gpu and not python:
         why = "no backend with it is installed"
         return not_measured(check, why, subject=library)
-    if psutil.virtual_memory().available < _FREE:
+    if min(psutil.virtual_memory().available, describe.memory_limit(bench.reader)) < _FREE:
         return not_measured(check, f"less than {_FREE >> 30} GiB are free", subject=library)
     device_memory = GpuMemory()
     probe = meters.memory_probe()
