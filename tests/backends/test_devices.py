@@ -24,6 +24,7 @@ SPELLED = {
         **{name: {"gpu": "gpu", "metal": "metal", "mps": "metal"} for name in GGML},
     },
     LINUX: {
+        **{name: {"gpu": "gpu"} for name in CORE_ML},  # which nothing installs there
         **{name: {"gpu": "cuda", "cuda": "cuda"} for name in (*MLX, *TORCH, *CTRANSLATE2)},
         **{name: {"gpu": "gpu", "cuda": "cuda", "vulkan": "vulkan"} for name in GGML},
     },
