@@ -37,7 +37,7 @@ FIELDS = {
     "hello": (("protocol", "import_s"), ("name", "version", "versions", "unknown")),
     "load": (
         ("load_s", "peak_rss_before_bytes", "peak_rss_bytes"),
-        ("device", "precision", "details", "unknown"),
+        ("device", "precision", "details", "gpu", "unknown"),
     ),
     "transcribe": (
         (

@@ -14,6 +14,7 @@ import pytest
 from fakes.runs import FakeCell, stored
 from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.backends.adapter import Segment
+from mac_whisper_speedtest.backends.cuda import UsedGpu
 from mac_whisper_speedtest.limits import LimitError
 from mac_whisper_speedtest.printable import control_character
 from mac_whisper_speedtest.results import schema as s
@@ -69,6 +70,20 @@ def answer(chance: random.Random) -> m.TranscribeResult:
     honest = m.TranscribeResult(seconds=1.0, text="And so", segments=[Segment(0.0, 1.0, "And so")])
     names = chance.sample(sorted(odd), chance.choice((1, 1, 2, 3)))
     return dataclasses.replace(honest, **{name: odd[name]() for name in names})
+
+
+def test_of_a_gpu_s_description_only_the_name_is_free_text() -> None:
+    named = UsedGpu(
+        name="NVIDIA\x1b[2J L4", uuid="28292A2B-2c2d-2e2f-3031-323334353637", cuda="13.0"
+    )
+    load = m.LoadReply(load_s=0.1, device="cuda", precision="float16", gpu=named)
+    checked = answers.checked_load(load, WALL_S).gpu
+    assert checked == dataclasses.replace(named, name="NVIDIA\ufffd[2J L4")
+    for field, value in (("uuid", "GPU-0"), ("pci", "/dev"), ("capability", "9"), ("cuda", "x")):
+        changed: dict[str, Any] = {field: value}
+        odd = dataclasses.replace(load, gpu=dataclasses.replace(named, **changed))
+        with pytest.raises(LimitError, match=rf"gpu\.{field} is"):
+            answers.checked_load(odd, WALL_S)
 
 
 def test_what_is_let_in_passes_every_later_check() -> None:

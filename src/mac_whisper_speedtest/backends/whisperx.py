@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mac_whisper_speedtest.backends import cuda
 from mac_whisper_speedtest.backends.adapter import (
     LibraryAdapter,
     LoadedModel,
     LoadParams,
+    ModelUnusableError,
     Segment,
     Transcription,
     effective,
@@ -91,6 +93,12 @@ class WhisperX(LibraryAdapter):
         from whisperx.asr import load_model
 
         device, details = ctranslate2_device(params.device)
+        if device == "cuda" and (
+            why := cuda.unusable_by_torch(torch)
+        ):  # its detector is on it, too
+            if params.device != "auto":
+                raise ModelUnusableError(why)
+            device, details = "cpu", {"cuda": why}
         precision = params.model.precision
         torch.set_num_threads(params.threads)
         with unusable_on(ValueError, RuntimeError, OSError):
