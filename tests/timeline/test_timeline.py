@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fakes.events import A, B, ended, loaded, one_round, resumed, sample, started, watched
@@ -124,6 +125,21 @@ def test_the_machine_is_drawn_as_counters() -> None:
     ]
     memory = [(each.at_s, each.value) for each in found.counters if each.track == 1]
     assert memory == [(5.0, 100.0), (8.0, 200.0), (10.0, 200.0), (11.5, 200.0), (12.0, 0.0)]
+
+
+def test_the_memory_of_a_mac_is_drawn_as_its_footprint() -> None:
+    events = [
+        TimedEvent(each.at_s, msgspec.structs.replace(each.event, peak_footprint_bytes=900))
+        if isinstance(each.event, s.Sample)
+        else each
+        for each in one_round()
+    ]
+    run = timed(events).run
+    machine = msgspec.structs.replace(run.manifest.machine, os="Darwin")
+    manifest = msgspec.structs.replace(run.manifest, machine=machine)
+    found = timeline.timeline_of(msgspec.structs.replace(run, manifest=manifest), events)
+    memory = [(each.name, each.value) for each in found.counters if each.track == 1]
+    assert memory == [*[("peak_footprint_bytes", 900.0)] * 3, ("peak_footprint_bytes", 0.0)]
 
 
 def test_import_and_start_that_are_not_reported_separately_are_one_step() -> None:

@@ -5,7 +5,7 @@ One kind of figure per system: what is measured in another way is never shown in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.results import schema as s
@@ -23,7 +23,7 @@ class MemoryFigure:
         name: in a comparison.
         heading: of columns, before the unit.
         words: for the note that says what it is.
-        of: the highest so far, as a sample has it.
+        field: of a sample, with the highest so far.
         missing: why a sample has none.
     """
 
@@ -31,8 +31,13 @@ class MemoryFigure:
     name: str
     heading: str
     words: str
-    of: Callable[[s.SampleResult], int | None]
+    field: str
     missing: str
+
+    def of(self, sample: s.SampleResult) -> int | None:
+        """The highest so far, as a sample has it."""
+        value: int | None = getattr(sample, self.field)
+        return value
 
 
 RESIDENT = MemoryFigure(
@@ -40,7 +45,7 @@ RESIDENT = MemoryFigure(
     name="peak RSS",
     heading="peak",
     words="resident memory",
-    of=lambda sample: sample.peak_rss_bytes,
+    field="peak_rss_bytes",
     missing="the worker does not say",
 )
 FOOTPRINT = MemoryFigure(
@@ -48,7 +53,7 @@ FOOTPRINT = MemoryFigure(
     name="peak footprint",
     heading="footprint",
     words="peak footprint (with Metal's memory)",
-    of=lambda sample: sample.peak_footprint_bytes,
+    field="peak_footprint_bytes",
     missing="the system does not say, or an older release measured",
 )
 _FIGURES = {each.kind: each for each in (RESIDENT, FOOTPRINT)}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.journal import TimedEvent
+from mac_whisper_speedtest.results.memory import figure_on
 from mac_whisper_speedtest.timeline import spans
 from mac_whisper_speedtest.timeline.spans import (
     RUN_TRACK,
@@ -88,6 +89,7 @@ class _Builder:
         manifest = run.manifest
         self.recorder = SpanRecorder()
         self.tracks = [f"run {manifest.run}", *(clean(plan.id) for plan in manifest.cells)]
+        self._memory = figure_on(manifest.machine.os).field
         self._track_of = {plan.id: track for track, plan in enumerate(manifest.cells, start=1)}
         what = facts(
             run=manifest.run,
@@ -230,7 +232,8 @@ class _Builder:
         name = "load" if event.rung == s.LOAD_FRESH else f"load ({event.rung})"
         self._step(name, parent, loading_s, at_s, known)
         track = self.recorder.spans[parent].track
-        self.recorder.counter("peak_rss_bytes", at_s, event.peak_rss_bytes, track)
+        peak = getattr(event, self._memory, None)  # of a load, the tool reads no footprint
+        self.recorder.counter(self._memory, at_s, peak, track)
         for words in event.warnings:
             self.recorder.instant(f"warning: {words}", "warning", at_s, within=parent)
 
@@ -260,7 +263,7 @@ class _Builder:
         span = self._step(name, parent, end_s - event.wall_s, end_s, known)
         drawn = self.recorder.spans[span]
         drawn.error = clean(event.failed)
-        self.recorder.counter("peak_rss_bytes", end_s, event.peak_rss_bytes, drawn.track)
+        self.recorder.counter(self._memory, end_s, getattr(event, self._memory), drawn.track)
         if event.disturbed:
             self.recorder.instant(f"disturbed: {event.disturbed}", "disturbed", end_s, within=span)
 
@@ -280,7 +283,7 @@ class _Builder:
                 f"{event.status}: {event.message}" if event.message else event.status
             )
             self.recorder.instant(visit.error, "failed", at_s, within=parent)
-        self.recorder.counter("peak_rss_bytes", at_s, 0.0, visit.track)
+        self.recorder.counter(self._memory, at_s, 0.0, visit.track)
 
     def _watched(self, event: s.RoundWatched, at_s: float) -> None:
         if self._round is None or self._round[0] != event.round:  # nothing ran in it
