@@ -328,7 +328,7 @@ def _steady(found: Measurement) -> CheckupLine:
     """From which call, counted from the first of the process, calls are as the last ones."""
     warmups, calls = found.series("warmups_s"), found.series("calls_s")
     if len(calls) < 4:
-        raise UnknownFactError(f"{len(calls)} calls fit into {TIME_S:g} s; 4 are needed")
+        raise UnknownFactError(f"{len(calls)} calls fit into the time; 4 are needed")
     typical = statistics.median(calls[len(calls) // 2 :])
     every = [*warmups, *calls]
     first = next(number for number, each in enumerate(every) if each <= typical * (1 + STEADY))

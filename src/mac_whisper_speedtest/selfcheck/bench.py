@@ -92,7 +92,7 @@ class Workbench:
 
     def at_most(self, seconds: float) -> float:
         """``seconds``, or what is left for each check if that is less."""
-        return max(1.0, min(seconds, (self.ends_at - time.monotonic()) / self.left))
+        return max(1.0, min(seconds, (self.ends_at - time.monotonic()) // self.left))
 
     @contextmanager
     def known_worker(
