@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
 from mac_whisper_speedtest.machine import energy
 from mac_whisper_speedtest.machine.energy import Energy, Window
-from mac_whisper_speedtest.machine.reader import Unknown
+from mac_whisper_speedtest.machine.reader import Unknown, attempt
 from mac_whisper_speedtest.selfcheck.bench import (
     CLOSE,
     SEND,
@@ -38,10 +38,10 @@ def measure(bench: Workbench) -> list[Measurement]:
     load = load_figures()
     idle = energy.meter_idle(counters)
     if isinstance(idle, Unknown):
-        return [
-            not_measured("energy", idle.reason),
-            not_measured("energy gpu", idle.reason, gpu=True),
-        ]
+        read = {each.name: attempt(each.read) for each in counters}
+        why = [f"{name}: {each.reason}" for name, each in read.items() if isinstance(each, Unknown)]
+        reason = "; ".join(why) or idle.reason
+        return [not_measured("energy", reason), not_measured("energy gpu", reason, gpu=True)]
     probe = Energy(counters)
     with bench.known_worker() as known:
         threads = os.cpu_count() or 1
