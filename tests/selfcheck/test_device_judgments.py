@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.kits import states
+from mac_whisper_speedtest.machine.reader import Unknown
 from mac_whisper_speedtest.selfcheck.bench import Figures, failed, measurement
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 
@@ -63,6 +64,9 @@ QUIET: Figures = {"load_average": 0.3, "cores": 8}
         ("energy", {"idle gpu0": 20.0, "work gpu0": 60.0}, "unknown"),
         ("energy gpu", {"idle cpu": 1.0, "work cpu": 9.0, "idle gpu": 0.0, "work gpu": 7.0}, "ok"),
         ("energy gpu", {"idle gpu0": 70.0, "work gpu0": 71.0}, "fail"),
+        # The worker named the second of two.
+        ("energy gpu", {"idle gpu0": 70.0, "idle gpu1": 70.0, "work gpu1": 300.0}, "ok"),
+        ("energy gpu", {"idle gpu0": 70.0, "work": Unknown("the driver hangs")}, "unknown"),
         ("energy gpu", {}, "unknown"),
     ],
 )

@@ -96,11 +96,11 @@ def judge_gpu(found: Measurement) -> list[CheckupLine]:
 
 
 def _rises(found: Measurement, topic: str, parts: tuple[str, ...]) -> CheckupLine:
-    domains = sorted(
-        name.removeprefix("idle ") for name in found.values if name.startswith("idle ")
-    )
+    names = [name.removeprefix("idle ") for name in found.values if name.startswith("idle ")]
+    # Of several GPUs, the one that the worker named is metered at work.
+    domains = sorted(name for name in names if f"work {name}" in found.values)
     if not domains:
-        return unknown(topic, found.unknown.get("idle", "there is no energy counter"))
+        return unknown(topic, found.unknown.get("work", "there is no energy counter"))
     words, risen = [], False
     for domain in domains:
         idle, work = found.number(f"idle {domain}"), found.number(f"work {domain}")
