@@ -34,7 +34,7 @@ WORKER: Figures = {
 )  # fmt: skip
 def test_a_workers_time(changed: Figures, own: str, others: str) -> None:
     found = states(measurement("processor worker", {**WORKER, **changed}))
-    assert found == {"a worker's work": own, "and nobody else's": others}
+    assert found == {"a worker's work": own, "not that of others": others}
 
 
 STRANGER: Figures = {

@@ -165,10 +165,10 @@ def system_release() -> str:
         library, release = platform.libc_ver()
         return "0" if library == "musl" else release * (library == "glibc")
     release = platform.mac_ver()[0]
-    # What a Python that was built with an older SDK is told of macOS 11 and of macOS 26 (cpython
-    # issue 135675). There never was a 16.
-    told_wrongly = release.startswith(("10.16", "16."))
-    return printed_by("/usr/bin/sw_vers", "-productVersion") if told_wrongly else release
+    # What a Python built with an older SDK reads on macOS 11 and 26 (cpython issue 135675).
+    # There never was a 16.
+    wrong = release.startswith(("10.16", "16."))
+    return printed_by("/usr/bin/sw_vers", "-productVersion") if wrong else release
 
 
 def _is_translated() -> bool:

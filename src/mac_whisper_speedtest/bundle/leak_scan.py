@@ -20,13 +20,14 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.secret_forms import TOKEN, without_secrets
 
 PUBLIC_WORDS = frozenset(
-    {"apple", "base", "batch", "batched", "beam", "beam5", "best", "bin", "cities"}
-    | {"condition", "config", "coreml", "cpp", "cpu", "ctranslate2", "cuda", "distil", "fast"}
-    | {"faster", "fixed", "float16", "float32", "fluidaudio", "ggml", "gpu", "greedy"}
+    {"apple", "audio", "base", "batch", "batched", "beam", "beam5", "best", "bin", "cities"}
+    | {"condition", "config", "coreml", "cpp", "cpu", "crispasr", "ctranslate2", "cuda", "distil"}
+    | {"fast", "faster", "fixed", "float16", "float32", "fluidaudio", "ggml", "gpu", "greedy"}
     | {"huggingface", "insanely", "int8", "json", "language", "large", "lightning", "long"}
     | {"mac", "medium", "metal", "mlx", "model", "moonshine", "mps", "npz", "numpy", "onnx"}
     | {"openai", "parakeet", "previous", "progressive", "python", "sequential", "shipped"}
-    | {"short", "size", "small", "speech", "speedtest", "task", "tdt", "temperatures", "text"}
+    | {"sherpa", "short", "size", "small", "speech", "speedtest", "task", "tdt"}
+    | {"temperatures", "text"}
     | {"timestamps", "tiny", "tokenizer", "torch", "transcribe", "turbo", "vad", "vocabulary"}
     | {"voice", "whisper", "whisperkit", "whisperx", "window"}
 )

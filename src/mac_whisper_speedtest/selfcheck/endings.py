@@ -115,14 +115,14 @@ def _alive(pids: list[int]) -> list[int]:
 
 def judge(found: Measurement) -> list[CheckupLine]:
     """The right class, and no process left."""
-    expected, wanted = ENDINGS.get(found.subject, ("", ""))
+    status, kind = ENDINGS.get(found.subject, ("", ""))
     started, left = found.number("started"), found.number("left")
     number = max(left, found.number("marked"))
     topic = f"ending: {found.subject}"
-    told = wanted if not expected else f"{found.text('status')}, {found.text('class')}"
-    seen = f"{told}; {number:g} of {started:g} orphans left (limit 0)"
-    if expected and told != f"{expected}, {wanted}":
-        return [fail(topic, f"{seen}; {expected}, {wanted} is right", SEND)]
+    ended = f"{found.text('status')}, {found.text('class')}" if status else kind
+    seen = f"{ended}; {number:g} of {started:g} orphans left (limit 0)"
+    if status and ended != f"{status}, {kind}":
+        return [fail(topic, f"{seen}; {status}, {kind} is right", SEND)]
     if number or started < 1:
         return [fail(topic, seen, SEND)]
     return [ok(topic, seen)]

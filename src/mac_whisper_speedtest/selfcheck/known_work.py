@@ -88,9 +88,9 @@ def _cores(_held: list[Any], seconds: float, processes: float) -> Facts:
 
 
 def _leave(_held: list[Any], ending: str = "") -> Facts:
-    """Start processes that outlive this one where nobody kills them, and end as requested."""
+    """Start processes that outlive this one where nothing kills them, and end as requested."""
     children = [
-        # A program without Python's environment: macOS shows nobody the marks of its own programs.
+        # A program without Python's environment: macOS hides the marks of its own programs.
         subprocess.Popen(["/bin/sleep", str(_SLEEPS_S)], start_new_session=True),
         subprocess.Popen(
             [sys.executable, "-c", f"import time; time.sleep({_SLEEPS_S})"], start_new_session=True

@@ -110,7 +110,7 @@ def measure_worker(bench: Workbench) -> Measurement:
 
 
 def judge_worker(found: Measurement) -> list[CheckupLine]:
-    """Its time is its own, and is nobody else's."""
+    """Its time is its own, and not that of others."""
     burned, counted = found.series("burned_s"), found.series("cpu_s")
     worst = max((b / a - 1 for a, b in zip(burned, counted, strict=True)), key=abs)
     seen = (
@@ -124,7 +124,7 @@ def judge_worker(found: Measurement) -> list[CheckupLine]:
 
 
 def _judge_leak(found: Measurement) -> CheckupLine:
-    topic = "and nobody else's"
+    topic = "not that of others"
     shares = found.series("outside_share")
     quiet = [*found.series("quiet_before"), *found.series("quiet_after")]
     rise = min(shares) - min(quiet)

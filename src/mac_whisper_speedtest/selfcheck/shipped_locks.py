@@ -52,8 +52,8 @@ def _planned(bench: Workbench, recipe: Recipe, lock: Lock) -> Measurement:
     subject = f"{lock.recipe}@{lock.version}"
     with tempfile.TemporaryDirectory(dir=bench.folder) as work:
         folder, requirements = Path(work, "env"), Path(work, "requirements.txt")
-        wanted = [each for each in locks.packages(lock.text) if not locks.is_built(recipe, each)]
-        requirements.write_text("".join(each.text for each in wanted), encoding="utf-8")
+        packages = [each for each in locks.packages(lock.text) if not locks.is_built(recipe, each)]
+        requirements.write_text("".join(each.text for each in packages), encoding="utf-8")
         try:
             python = uv.choose_python(recipe)
             uv.call("venv", "--python", python.path, folder)
