@@ -8,10 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from backends.conftest import Session, speech
+from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 
 GREEDY = DecodeContract()
@@ -52,3 +54,20 @@ def test_without_timestamps_a_window_is_one_segment_and_an_english_model_stays_e
     assert heard.effective["language"] == heard.language == "en"
     assert heard.effective["best_of"] == 2
     assert "best_of" in heard.observed
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_on_a_gpu_the_record_names_its_architecture(
+    monkeypatch: pytest.MonkeyPatch, old: bool
+) -> None:
+    package, core = ModuleType("mlx"), ModuleType("mlx.core")
+    there = SimpleNamespace(device_info=lambda: {"architecture": "applegpu_g16s"})
+    core.metal = there  # type: ignore[attr-defined]
+    if not old:
+        core.device_info = there.device_info  # type: ignore[attr-defined]
+    package.core = core  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlx", package)
+    monkeypatch.setitem(sys.modules, "mlx.core", core)
+    weights = SimpleNamespace(dtype="mlx.core.float16")
+    found = mlx_runtime.MlxAdapter().details("metal", weights)
+    assert found == {"weights": "float16", "architecture": "applegpu_g16s"}

@@ -115,9 +115,15 @@ class MlxAdapter(LibraryAdapter):
         return "cpu" if mx.default_device() == mx.Device(mx.cpu) else gpu
 
     def details(self, device: str, weights: Any) -> dict[str, str]:  # an mlx array
-        """Facts for the record: the precision of the weights in memory, and the BLAS on a CPU."""
+        """Facts for the record: the weights' precision in memory, and the BLAS or the GPU."""
+        import mlx.core as mx
+
         stored = str(weights.dtype).rpartition(".")[2]
-        return {"weights": stored, **({"blas": self._blas} if device == "cpu" else {})}
+        if device == "cpu":
+            return {"weights": stored, "blas": self._blas}
+        # MLX before 0.31 has it for Metal alone. It tells builds of kernels apart: applegpu_g16s.
+        info = mx.device_info() if hasattr(mx, "device_info") else mx.metal.device_info()
+        return {"weights": stored, "architecture": str(info.get("architecture", "unknown"))}
 
     def synchronize(self) -> None:
         """Wait for everything that is queued: MLX computes lazily and asynchronously."""
