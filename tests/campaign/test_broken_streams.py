@@ -11,6 +11,7 @@ import functools
 import math
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.results.directory import RunDirectory
 
 SEED = 20261130
+KIT = Path(__file__).parents[1] / "fixtures" / "kits" / "linux-2026-11-30.zip"
 COMMANDS = {
     "run": "-m tiny.en -b good.toml --audio tone.wav --rounds 1 --passes 1",
     "check-models": "--verify-method cache-check -m tiny.en",
@@ -69,6 +71,7 @@ COMMANDS = {
     "clips fetch": "",
     "clips list": "",
     "doctor": "--quick",
+    "selfcheck show": "kit.zip",
     "conformance": "--no-weights --timeout 1s -- true",
 }
 """Command → what it is given; nothing here reaches a network."""
@@ -117,6 +120,9 @@ def prepare(folder: Path) -> dict[str, str]:
         (run / "manifest.json").write_bytes(files[2 * number - 2])
         (run / "journal.jsonl").write_bytes(files[2 * number - 1])
     (folder / "given.zip").write_bytes(bundle)
+    shutil.copy(
+        Path(__file__).parents[1] / "fixtures" / "kits" / "linux-2026-11-30.zip", folder / "kit.zip"
+    )
     write_tone(folder / "tone.wav", 0.5)
     describe_fake(folder, "good")
     offline = dict.fromkeys(("SPEEDTEST_OFFLINE", "UV_OFFLINE", "HF_HUB_OFFLINE"), "1")

@@ -75,7 +75,10 @@ def whole(
     """A small network in every format, each in a folder of its own."""
     folders = {"ctranslate2": small_ctranslate2()}
     tokenizer = json.loads((folders["ctranslate2"] / "tokenizer.json").read_bytes())
-    names = ("<|startoftranscript|>", "<|notimestamps|>", "<|startofprev|>")
+    names = (
+        *("<|startoftranscript|>", "<|notimestamps|>", "<|startofprev|>", "<|nocaptions|>"),
+        *("<|transcribe|>", "<|translate|>", "<|startoflm|>"),
+    )
     tokenizer["added_tokens"] += [
         {"id": number, "content": name} for number, name in enumerate(names, 257)
     ]
