@@ -17,9 +17,10 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.store import database, maintenance, rows, verify
+from mac_whisper_speedtest.store import database, entry, maintenance, rows, verify
 from mac_whisper_speedtest.store.index import Index, open_index
 from mac_whisper_speedtest.store.rows import CellRow, RunRow
+from mac_whisper_speedtest.summary.figures import with_figures
 from mac_whisper_speedtest.summary.summarize import summarize
 
 
@@ -55,6 +56,26 @@ def test_the_newest_runs_are_read_where_there_is_no_time_for_all(
         assert [run.number for run in index.runs()] == [run.number for run in runs[2:]]
         index.refresh()
         assert [run.number for run in index.runs()] == [run.number for run in runs]
+
+
+def test_a_run_that_ends_while_it_is_read_is_read_at_the_next_refresh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = stored(seal=False)
+    figures = with_figures
+
+    def meanwhile(read: directory.RunDirectory) -> s.Run:
+        found = figures(read)
+        monkeypatch.setattr(entry, "with_figures", figures)
+        with journal.Journal(run.journal_path) as book:
+            book.append(s.RunEnded(state="complete", message=""))
+        return found
+
+    monkeypatch.setattr(entry, "with_figures", meanwhile)
+    with open_index() as index:
+        assert [row.state for row in index.runs()] == ["recovered"]
+        index.refresh()
+        assert [row.state for row in index.runs()] == ["complete"]
 
 
 def test_a_cells_row_has_the_figures_that_summarize_computes() -> None:

@@ -38,7 +38,8 @@ def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | Files
         All rows; or only that of its files, if their content is the same, as after a copy; or
         ``None`` if they were not touched.
     """
-    # Before the run is read, so that a change during the reading causes another one.
+    # The state of the files and their digest come before the run is read, so that a change during
+    # the reading causes another one.
     now = _files(run)
     if before is not None and before.computed_by == digests.computed_by():
         if now == replace(before, sha256=""):
@@ -46,8 +47,9 @@ def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | Files
         now = replace(now, sha256=_sha256(run))
         if now.sha256 == before.sha256:
             return now
+    now = replace(now, sha256=now.sha256 or _sha256(run))
     row, cells = _read(run)
-    return IndexEntry(row, tuple(cells), replace(now, sha256=now.sha256 or _sha256(run)))
+    return IndexEntry(row, tuple(cells), now)
 
 
 def _read(run: RunDirectory) -> tuple[RunRow, list[CellRow]]:
