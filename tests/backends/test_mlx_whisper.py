@@ -15,6 +15,7 @@ import pytest
 from backends.conftest import Session, speech
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
+from mac_whisper_speedtest.bundle.fields import DETAILS
 
 GREEDY = DecodeContract()
 
@@ -71,3 +72,4 @@ def test_on_a_gpu_the_record_names_its_architecture(
     weights = SimpleNamespace(dtype="mlx.core.float16")
     found = mlx_runtime.MlxAdapter().details("metal", weights)
     assert found == {"weights": "float16", "architecture": "applegpu_g16s"}
+    assert found.keys() <= DETAILS, "a bundle would leave it out"

@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping
 from mac_whisper_speedtest.declared import FieldPolicy, declarations
 from mac_whisper_speedtest.results import schema as s
 
-DETAILS = frozenset({"attention", "backend", "blas", "coreml", "cuda", "system_info", "weights"})
+DETAILS = frozenset(
+    {"architecture", "attention", "backend", "blas", "coreml", "cuda", "provider"}
+    | {"system_info", "weights"}
+)
 """The keys of ``details`` that the tool's own backends write. Another backend may write anything,
 such as the number of a graphics card or who has compiled it."""
 
