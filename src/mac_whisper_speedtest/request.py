@@ -373,8 +373,8 @@ class Request(RecordedRequest):
 
     @property
     def limited_otherwise(self) -> bool:
-        """Whether ``--budget`` or ``--ci-width`` limits the run, and not the time of its cells."""
-        return self.budget_s is not None or self.ci_width is not None
+        """As the function of that name."""
+        return limited_otherwise(self)
 
     @property
     def adaptive(self) -> bool:
@@ -393,6 +393,11 @@ class Request(RecordedRequest):
         """The contract that backends are held to."""
         values: dict[str, Any] = self.contract
         return DecodeContract(**values)
+
+
+def limited_otherwise(request: RecordedRequest) -> bool:
+    """Whether ``--budget`` or ``--ci-width`` limits a run, and not the time of its cells."""
+    return request.budget_s is not None or request.ci_width is not None
 
 
 def first_rounds(request: RecordedRequest) -> int:

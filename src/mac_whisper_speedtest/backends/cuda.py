@@ -81,6 +81,11 @@ def has_kernels(architectures: Collection[str], capability: tuple[int, ...]) -> 
     return False
 
 
+def version_words(number: int) -> str:
+    """The version of CUDA that its libraries give as ``13000``: ``13.0``."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
 @dataclass(frozen=True, slots=True)
 class UsedGpu:
     """The NVIDIA GPU that a worker computes on, as CUDA's driver describes it.
@@ -148,5 +153,5 @@ def _described(driver: Any, ordinal: int) -> UsedGpu | None:
         pci=text(driver.cuDeviceGetPCIBusId),
         capability="" if major is None or minor is None else f"{major}.{minor}",
         memory_bytes=None if unsized else total.value,
-        cuda=f"{version // 1000}.{version % 1000 // 10}" if version else "",
+        cuda=version_words(version) if version else "",
     )

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.printable import duration_text
-from mac_whisper_speedtest.request import OPEN_PAIRS_ROUNDS, OPEN_PAIRS_TIME, first_rounds
+from mac_whisper_speedtest.request import (
+    OPEN_PAIRS_ROUNDS,
+    OPEN_PAIRS_TIME,
+    first_rounds,
+    limited_otherwise,
+)
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import counted, interval_text, speed_form
@@ -113,6 +118,7 @@ class RunningFigures:
         }
         self._cells = {plan.id: _CellSoFar(lengths[plan.clip]) for plan in manifest.cells}
         self._first = first_rounds(self._request)
+        self._limited_otherwise = limited_otherwise(self._request)
         self._decided: s.Decided | None = None
         self._spent_before_s = 0.0
         self._visit_began_s: float | None = None
@@ -211,10 +217,6 @@ class RunningFigures:
     @property
     def _spent_s(self) -> float:
         return sum(each.spent_s for each in self._cells.values())
-
-    @property
-    def _limited_otherwise(self) -> bool:
-        return self._request.ci_width is not None or self._request.budget_s is not None
 
     @property
     def _by_pairs(self) -> bool:

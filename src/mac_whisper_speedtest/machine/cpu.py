@@ -295,8 +295,9 @@ def _efficiency_cpus(cores: int) -> frozenset[int]:
     reader = Reader()
     kinds = apple.core_kinds(reader)
     found = kinds if isinstance(kinds, Unknown) else apple.efficiency_cpus(reader, kinds)
-    known = isinstance(found, frozenset) and found <= frozenset(range(cores))
-    return found if isinstance(found, frozenset) and known else frozenset()
+    if isinstance(found, Unknown) or not found <= frozenset(range(cores)):
+        return frozenset()
+    return found
 
 
 def machine_busy_s(slow: frozenset[int] = frozenset()) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from mac_whisper_speedtest.backends.cuda import UsedGpu
+from mac_whisper_speedtest.backends.cuda import UsedGpu, version_words
 from mac_whisper_speedtest.machine.reader import Unknown, attempt, within
 from mac_whisper_speedtest.results.schema import GpuInfo
 
@@ -180,7 +180,7 @@ class Nvml:
         cuda = self._known_answer("nvmlSystemGetCudaDriverVersion_v2")
         return (
             self._known_answer("nvmlSystemGetDriverVersion"),
-            f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
+            version_words(cuda) if cuda else None,
         )
 
     def _throttle_mask(self, gpu: Gpu) -> int:

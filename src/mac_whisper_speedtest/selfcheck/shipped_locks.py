@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.recipe import Recipe, unsuited
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown
-from mac_whisper_speedtest.environments import locks, uv
-from mac_whisper_speedtest.environments.locks import Lock
+from mac_whisper_speedtest.environments import lock_targets, locks, uv
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.selfcheck.bench import (
     SEND,
@@ -26,7 +23,11 @@ _NOT_REACHED = ("error sending request", "dns", "connection", "connect", "timed 
 
 def measure(bench: Workbench) -> list[Measurement]:
     """Have uv plan the installation of each lock, with the hashes; it fetches metadata only."""
-    return [_planned(bench, recipe, lock) for recipe, lock in _shipped()]
+    return [
+        _planned(bench, recipe, name, text)
+        for recipe, name, text in lock_targets.shipped_locks()
+        if not unsuited(recipe)
+    ]
 
 
 def not_asked(bench: Workbench) -> Measurement:  # noqa: ARG001 - nothing is looked at
@@ -34,25 +35,10 @@ def not_asked(bench: Workbench) -> Measurement:  # noqa: ARG001 - nothing is loo
     return not_measured("lock", "needs the network: add --locks")
 
 
-def _shipped() -> Iterator[tuple[Recipe, Lock]]:
-    """The locks that ship with the tool, of the recipes for this machine."""
-    recipes = {
-        each.recipe.name: each.recipe
-        for each in registry.installed().values()
-        if isinstance(each.recipe, Recipe) and not unsuited(each.recipe)
-    }
-    for recipe in recipes.values():
-        for version in locks.versions(recipe):
-            lock = locks.read_lock(recipe, version)
-            if lock is not None and lock.shipped:
-                yield recipe, lock
-
-
-def _planned(bench: Workbench, recipe: Recipe, lock: Lock) -> Measurement:
-    subject = f"{lock.recipe}@{lock.version}"
+def _planned(bench: Workbench, recipe: Recipe, subject: str, text: str) -> Measurement:
     with tempfile.TemporaryDirectory(dir=bench.folder) as work:
         folder, requirements = Path(work, "env"), Path(work, "requirements.txt")
-        packages = [each for each in locks.packages(lock.text) if not locks.is_built(recipe, each)]
+        packages = [each for each in locks.packages(text) if not locks.is_built(recipe, each)]
         requirements.write_text("".join(each.text for each in packages), encoding="utf-8")
         try:
             python = uv.choose_python(recipe)
@@ -67,7 +53,7 @@ def _planned(bench: Workbench, recipe: Recipe, lock: Lock) -> Measurement:
             return not_measured("lock", error.message, subject=subject)
         except SpeedtestError as error:
             return measurement("lock", {"refused": error.message}, subject=subject)
-    applies = len(locks.applicable(lock.text, python.version))
+    applies = len(locks.applicable(text, python.version))
     return measurement("lock", {"packages": applies, "python": python.version}, subject=subject)
 
 
