@@ -1,4 +1,4 @@
-"""The house's layers: a room imports only what docs/architecture.md allows it to."""
+"""The house's layers: a room imports only what docs/explanation/architecture.md allows it to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import mac_whisper_speedtest
 
 ROOT = Path(mac_whisper_speedtest.__file__).parent
 PACKAGE = ROOT.name
-PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md"
 FILES = sorted(ROOT.rglob("*.py"))
 READERS = {"store", "bundle", "compare", "leaderboard", "timeline", "export", "report", "summary"}
 WORKER_SIDE = [

@@ -118,7 +118,8 @@ def bundles() -> str:
     computed = [each for each in dict.fromkeys(structs_in(s.Run)) if issubclass(each, s.Computed)]
     return _page(
         "Reference: what goes into a bundle",
-        "[bundles.md](../bundles.md) explains it. What is not in this list goes into no bundle.",
+        "[trust.md](../explanation/trust.md) explains it. "
+        "What is not in this list goes into no bundle.",
         _table(("how", "meaning"), ([_word(how), how.value] for how in FieldPolicy)),
         _table(("struct", "fields"), structs),
         "## Computed",

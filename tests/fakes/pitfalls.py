@@ -1,7 +1,7 @@
 """Adapters with known truth: one that is sound, and one for every way to come by a wrong number.
 
-They run in real worker processes, chosen by class name. ``docs/methodology.md`` lists what the tool
-has to say about each; ``tests/run/test_pitfalls.py`` holds it to that.
+They run in real worker processes, chosen by class name. ``docs/explanation/method.md`` lists what
+the tool has to say about each; ``tests/run/test_pitfalls.py`` holds it to that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writing a run as one file to give away: ``bundle.json``, ``journal.jsonl``, ``manifest.json``.
 
-The same run gives the same bytes. docs/bundles.md has the format, and what is left out of it.
+The same run gives the same bytes. docs/explanation/trust.md has the format, and what it leaves out.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def schedule(ids: Sequence[str], rounds: int, seed: int) -> list[list[str]]:
     """Each round visits every cell once, in a new order; the seed determines all of them.
 
     Interleaving keeps a machine's drift (heat, other jobs) from falling on one backend alone; see
-    docs/methodology.md.
+    docs/explanation/method.md.
     """
     shuffler = random.Random(seed)  # noqa: S311 - an order, not a secret
     order = []

@@ -1,7 +1,7 @@
 """What a reader must know beside a number: one pure function per kind of finding.
 
-Each looks at a cell's raw samples and says what does not fit. docs/methodology.md, "What the tool
-notices by itself", has the same rules in words, and what none of them can notice.
+Each looks at a cell's raw samples and says what does not fit. docs/explanation/method.md, "What the
+tool notices by itself", has the same rules in words, and what none of them can notice.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ def test_the_method_names_margin_and_noise_floor() -> None:
     assert "The noise floor is 3.4%: fake tiny.en against itself in 12 rounds" in said
     said = section(parse(render_report(run_of(FakeCell("a")).run)), "method").text
     assert "The noise floor of this machine was not measured" in said
-    assert "docs/methodology.md" in said
+    assert "docs/explanation/method.md" in said
 
 
 def test_left_out_recordings_are_named_with_their_reasons() -> None:
