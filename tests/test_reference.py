@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,18 @@ import types
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import click
 import pytest
 
 import mac_whisper_speedtest
-from mac_whisper_speedtest import reference
+from mac_whisper_speedtest import catalog, reference
 from mac_whisper_speedtest.bundle.fields import POLICIES, structs_in
+from mac_whisper_speedtest.cli import speedtest
 from mac_whisper_speedtest.compare import document
 from mac_whisper_speedtest.declared import Doc, declarations
+from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.reference.commands import walk
+from mac_whisper_speedtest.reference.markdown import anchor
 from mac_whisper_speedtest.results import schema as s
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -59,6 +65,41 @@ def test_a_page_says_what_is_declared(name: str) -> None:
 
 def test_no_page_is_left_over() -> None:
     assert {each.name for each in FOLDER.iterdir()} == set(reference.PAGES)
+
+
+def test_every_command_and_each_of_its_options_is_listed() -> None:
+    """Those of a run are on a page of their own, with their names in Python."""
+    text, of_runs = reference.PAGES["commands.md"](), reference.PAGES["run-options.md"]()
+    sections = dict(re.findall(r"^## (speedtest.*)\n((?:.*\n(?!## ))*)", text, re.MULTILINE))
+    found = dict(walk(speedtest, "speedtest"))
+    assert sections.keys() == found.keys()
+    for name, command in found.items():
+        for option in command.params:
+            for flag in (*option.opts, *option.secondary_opts):
+                if isinstance(option, click.Option):
+                    page = of_runs if f"`{flag}`" not in sections[name] else sections[name]
+                    assert f"`{flag}`" in page, (name, flag)
+                    assert page is sections[name] or name == "speedtest run", (name, flag)
+
+
+def test_every_exit_code_and_every_model_has_a_row() -> None:
+    codes = re.findall(r"^\| (\d+) \| `(\w+)` \|", reference.PAGES["exit-codes.md"](), re.MULTILINE)
+    assert [(int(code), name) for code, name in codes] == [(each, each.name) for each in ExitCode]
+    models = re.findall(r"^\| `([\w.-]+)` \|", reference.PAGES["models.md"](), re.MULTILINE)
+    assert models[: len(catalog.models())] == list(catalog.models())
+
+
+def test_the_pages_link_to_what_exists() -> None:
+    headings = {
+        name: {anchor(each) for each in re.findall(r"^#+ (.*)$", make(), re.MULTILINE)}
+        for name, make in reference.PAGES.items()
+    }
+    for name, make in reference.PAGES.items():
+        for target, heading in re.findall(r"\]\(([\w./-]*)(?:#([^)]*))?\)", make()):
+            assert not target or (FOLDER / target).is_file(), (name, target)
+            where = target or name
+            if heading and where in headings:
+                assert heading in headings[where], (name, target, heading)
 
 
 @pytest.mark.parametrize("kind", sorted(DECLARED, key=str), ids=lambda kind: kind.__name__)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.printable import printable
+
+if TYPE_CHECKING:
+    from typing import Self
 
 _MOST_LISTED = 12
 """Names that a hint lists."""
@@ -14,21 +18,30 @@ LONGEST_MESSAGE = 4000
 
 
 class ExitCode(IntEnum):
-    """Documented in docs/results.md; never renumber."""
+    """Exit codes of every command, with what each means. Never renumber."""
 
-    OK = 0
-    INTERNAL = 1
-    USAGE = 2
-    SOME_CELLS_FAILED = 3
-    ALL_CELLS_FAILED = 4
-    STORAGE = 5
-    WEIGHTS_MISSING = 6
-    WEIGHTS_CORRUPT = 7
-    NOT_LOADABLE = 8
-    UNFIT = 9
-    DOWNLOAD = 10
-    REGRESSION = 11
-    INTERRUPTED = 130
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        """A code and what it means."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done; of a run: every cell that counts is ok"
+    INTERNAL = 1, "a defect of this tool, with a traceback; conformance: checks failed"
+    USAGE = 2, "the request was wrong or cannot be met; nothing was measured"
+    SOME_CELLS_FAILED = 3, "some cells that count are not ok"
+    ALL_CELLS_FAILED = 4, "no cell is ok"
+    STORAGE = 5, "a file or stdout could not be written or read; the journal is safe"
+    WEIGHTS_MISSING = 6, "weights are absent or incomplete; a run measured nothing"
+    WEIGHTS_CORRUPT = 7, "weights are not what was published or converted"
+    NOT_LOADABLE = 8, "check-models: weights are present, and could not be shown to load"
+    UNFIT = 9, "doctor: this machine is not ready; selfcheck: what is measured is wrong"
+    DOWNLOAD = 10, "something could not be fetched"
+    REGRESSION = 11, "compare, history: something that --fail-on names was found"
+    INTERRUPTED = 130, "Ctrl-C, SIGTERM or SIGHUP"
 
 
 class SpeedtestError(Exception):

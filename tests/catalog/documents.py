@@ -67,6 +67,7 @@ class Model(Struct, forbid_unknown_fields=True):
     languages: Language
     license: Words
     network_sha256: Sha256 | None = None
+    parameters_m: Annotated[int, Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         if self.name in AMBIGUOUS:

@@ -35,6 +35,7 @@ from mac_whisper_speedtest.catalog.model_info import (
     hub_location,
     locations_of,
     published_locations,
+    size_class_bytes,
     size_class_for,
     size_classes,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "published_locations",
     "require_files",
     "require_format",
+    "size_class_bytes",
     "size_class_for",
     "size_classes",
     "weights_formats",
@@ -165,7 +167,8 @@ SOURCE_FORMAT = "ctranslate2"
 class Model:
     """A network: its canonical name and the facts that hold in every format.
 
-    ``network_sha256`` is what ``convert.checkpoint.network_sha256`` gives for its official weights.
+    ``network_sha256`` is what ``convert.checkpoint.network_sha256`` gives for its official weights;
+    ``parameters_m`` is how many parameters it has, in millions, where that is published.
     """
 
     name: str
@@ -174,6 +177,7 @@ class Model:
     license: str
     network_sha256: str | None = None
     family: str = WHISPER
+    parameters_m: int | None = None
 
     @property
     def only_language(self) -> str | None:

@@ -68,6 +68,11 @@ def size_classes() -> dict[str, Timeouts]:
     return _size_table()[0]
 
 
+def size_class_bytes(name: str) -> int | None:
+    """How large a model outside the catalog may be in that class; ``None`` for any size."""
+    return _size_table()[1].get(name)
+
+
 def size_class_for(size_bytes: int | None) -> str:
     """The class of a model outside the catalog, by the size of all its files together.
 

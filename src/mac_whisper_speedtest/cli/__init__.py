@@ -62,17 +62,19 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_HELP = "\n".join(
+    (
+        "Which Whisper is fastest on this machine, and is it still right?\n",
+        "\b\nExit codes:",
+        *(f"{code:5d}  {code.meaning}" for code in ExitCode),
+    )
+)
+
+
+@click.group(cls=_LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="speedtest")
 def speedtest() -> None:
-    """Which Whisper is fastest on this machine, and is it still right?
-
-    \b
-    Exit codes: 0 all measured; 1 an error of this program; 2 the request was wrong;
-    3 some cells failed; 4 all cells failed; 5 results could not be written;
-    6 weights missing; 7 weights corrupt; 8 weights that do not load; 9 machine not ready;
-    10 nothing could be fetched; 11 a regression; 130 interrupted.
-    """
+    """The whole command line."""
 
 
 def main() -> int:
