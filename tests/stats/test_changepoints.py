@@ -110,7 +110,7 @@ def test_series_without_a_change_give_no_more_false_alarms_than_documented(
 
 
 def test_runs_that_resemble_their_neighbors_give_as_many_false_alarms_as_documented() -> None:
-    """docs/compare.md: 24 % of series of 20 runs at a correlation of 0.6 and a spread of 3 %."""
+    """docs/explanation/method.md: 24 % of series of 20 runs, at a correlation of 0.6."""
     rnd = random.Random(14)
     alarms = 0
     for number in range(80):

@@ -40,8 +40,9 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="What to print, or to write with -o; table shows all columns.  [default: a table that "
-    "fits, or by the file's ending]",
+    help="What to print, or to write with -o: table shows all columns; markdown is for a pull "
+    "request; github-action-benchmark and junit are for CI; hyperfine has the shape of its "
+    "--export-json.  [default: a table that fits, or by the file's ending]",
 )
 @click.option(
     "--output",

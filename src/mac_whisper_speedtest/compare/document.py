@@ -92,7 +92,7 @@ class SpeedChange(Struct, frozen=True, kw_only=True):
     ratio: Annotated[
         RatioInfo | None, Doc("time new ÷ base", null="a side has fewer than three rounds")
     ]
-    verdict: Annotated[str, Doc("see *Faster or slower* in compare.md")]
+    verdict: Annotated[str, Doc("`FASTER`, `SLOWER`, `SAME` or `AMBIGUOUS`")]
     why: Annotated[str, Doc("what a reader must know of it; may be empty")]
 
 
@@ -199,7 +199,12 @@ class CellChange(Struct, frozen=True, kw_only=True):
     audio_s: Annotated[float, Doc("its length", unit="s")]
     state: Annotated[
         str,
-        Doc("`compared`, `failed`, `fixed`, `failed in both`, `missing`, `added` or `unmatched`"),
+        Doc(
+            "`compared`: it came to an end in both runs; `failed`: in the base only; `fixed`: in "
+            "the new run only; `failed in both`; `missing`: the new run does not have it; `added`: "
+            "the base does not have it; `unmatched`: one run has several versions of it, and it is "
+            "not clear which one is meant"
+        ),
     ]
     base: Annotated[CellSide | None, Doc("in the base", null="the base has no such cell")]
     new: Annotated[CellSide | None, Doc("in the new run", null="the new run has no such cell")]

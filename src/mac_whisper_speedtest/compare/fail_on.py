@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -13,8 +13,15 @@ from mac_whisper_speedtest.stats.ranking import Verdict
 
 SLOWER, WRONG, CHANGED, UNCLEAR = "slower", "wrong", "changed", "unclear"
 MEMORY, ENERGY = quantities.MEMORY, quantities.ENERGY
-KINDS = (SLOWER, WRONG, CHANGED, UNCLEAR, MEMORY, ENERGY)
-"""What ``--fail-on`` may name."""
+KINDS: Mapping[str, str] = {
+    SLOWER: "is `SLOWER`",
+    WRONG: "is less accurate, by the accuracy gate between the two runs",
+    CHANGED: "has another text of any recording, right or wrong",
+    UNCLEAR: "has other texts, and the gate is `unclear` or has no reference text",
+    MEMORY: "has `MORE` in one of its figures of memory",
+    ENERGY: "takes `MORE` energy",
+}
+"""What ``--fail-on`` may name, and which cells it finds."""
 
 _BROKEN = "failed"
 _OF_TEXTS = {WRONG, CHANGED, UNCLEAR}

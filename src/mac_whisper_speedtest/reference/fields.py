@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
-from mac_whisper_speedtest.compare import document
+from mac_whisper_speedtest.compare import document, fail_on
 from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
 from mac_whisper_speedtest.export import tables
 from mac_whisper_speedtest.leaderboard import site
@@ -121,9 +121,15 @@ def comparison() -> str:
     """Documents of ``compare --json`` and ``history --json``."""
     return page(
         "Reference: comparisons as JSON",
-        "What `speedtest compare --json` and `speedtest history --json` print: a `Compared` or a "
-        "`History`. [compare.md](../compare.md) explains it.",
+        "What `speedtest compare --format json` and `speedtest history --json` print: a `Compared` "
+        "or a `History`. Ratios are new ÷ base. "
+        "[method.md](../explanation/method.md#comparing-two-runs) explains both.",
         *map(_struct, _documented(document.Compared, document.History)),
+        "### `--fail-on`",
+        "What `speedtest compare --fail-on` may name; it exits with 11 if it finds a cell. Each of "
+        "the first four also finds a cell that was `ok` in the base, and failed in the new run or "
+        "is not in it. What a kind cannot decide is listed as *not decided* and fails nothing.",
+        table(("kind", "a cell"), ([f"`{each}`", what] for each, what in fail_on.KINDS.items())),
     )
 
 

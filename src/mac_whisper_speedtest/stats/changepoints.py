@@ -18,7 +18,7 @@ from mac_whisper_speedtest.stats.intervals import Interval
 ALARM = 0.05
 """False alarms: the share of unchanged series in which a change is reported, if runs are
 independent. Runs that resemble their neighbors (a machine busy for days) give more: see
-docs/compare.md."""
+docs/explanation/method.md."""
 
 MIN_RUNS = 3
 """Fewest runs on either side of a change. Two may both have been disturbed."""

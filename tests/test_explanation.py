@@ -1,0 +1,50 @@
+"""docs/explanation names what the code has, and no others."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+from mac_whisper_speedtest.backends.contract import SETTING_NAMES
+from mac_whisper_speedtest.stats.ranking import Verdict
+from mac_whisper_speedtest.summary import findings
+
+FOLDER = Path(__file__).parents[1] / "docs" / "explanation"
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """What stands in backquotes in the first column of the table under a heading, in order."""
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    _, found, after = text.partition(f"\n{heading}\n")
+    assert found, f"{page} has no {heading!r}"
+    table = re.search(r"(?:^\|.*\n)+", after, re.MULTILINE)
+    assert table, f"{page}: no table under {heading!r}"
+    return [
+        name
+        for line in table[0].splitlines()[2:]
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1])
+    ]
+
+
+def test_every_setting_of_a_contract_is_explained() -> None:
+    assert first_column("method.md", "## Equal work") == list(SETTING_NAMES)
+
+
+def test_every_verdict_is_explained() -> None:
+    assert set(first_column("method.md", "## Ranks and verdicts")) == set(Verdict)
+
+
+def test_every_kind_of_finding_is_explained() -> None:
+    source = ast.parse(inspect.getsource(findings.findings_for_cell))
+    said = next(
+        node.value
+        for node in ast.walk(source)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+    )
+    assert isinstance(said, ast.Tuple)
+    kinds = [ast.literal_eval(each.elts[0]) for each in said.elts if isinstance(each, ast.Tuple)]
+    assert len(kinds) == len(said.elts)
+    explained = first_column("method.md", "## What the tool notices by itself")
+    assert sorted(explained) == sorted(kinds)
