@@ -7,6 +7,8 @@ import inspect
 import re
 from pathlib import Path
 
+from mac_whisper_speedtest.accuracy.gate import REFERENCE_BACKENDS
+from mac_whisper_speedtest.accuracy.normalize import NORMALIZERS
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.stats.ranking import Verdict
 from mac_whisper_speedtest.summary import findings
@@ -48,3 +50,14 @@ def test_every_kind_of_finding_is_explained() -> None:
     assert len(kinds) == len(said.elts)
     explained = first_column("method.md", "## What the tool notices by itself")
     assert sorted(explained) == sorted(kinds)
+
+
+def test_every_normalizer_is_explained() -> None:
+    page = first_column("accuracy.md", "## What counts as the same words")
+    assert page == list(NORMALIZERS)
+
+
+def test_the_reference_backends_are_listed_in_order() -> None:
+    text = (FOLDER / "accuracy.md").read_text(encoding="utf-8")
+    words = " ".join(text.partition("\n## The accuracy gate\n")[2].split())
+    assert ", ".join(REFERENCE_BACKENDS) in words

@@ -298,7 +298,7 @@ class Request(RecordedRequest):
     manifest: Annotated[
         Path | None,
         Option("--manifest", Group.AUDIO, FilePath()),
-        Doc("a list of recordings with their texts: NeMo's JSON lines, or CSV"),
+        Doc("list (JSON lines, CSV): audio_filepath, text, lang, offset, duration, speaker"),
     ] = None
     dataset: Annotated[
         str | None,
