@@ -335,7 +335,7 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Pa
 
     It holds everything that figures are computed from, and nothing that names you: no user or host
     name, no path, no token, no serial number, no file names of yours. Transcripts go along as they
-    are. docs/explanation/trust.md lists every field.
+    are. docs/reference/bundles.md lists every field.
 
     \b
     speedtest results bundle latest -o m2-air.zip

@@ -66,7 +66,8 @@ def columns() -> str:
         "First the same columns of cells, then:",
         _columns(own[1]),
         "## Leaderboard",
-        "Columns of `leaderboard.csv`; [leaderboard.md](../leaderboard.md) explains them.",
+        "Columns of `leaderboard.csv`; "
+        "[trust.md](../explanation/trust.md#how-rows-are-ranked) explains them.",
         table(
             ("column", "type", "unit", "meaning"),
             ([f"`{each.name}`", each.kind, each.unit, each.meaning] for each in site.COLUMNS),
@@ -84,7 +85,8 @@ def index() -> str:
     heads = ("column", "type", "unit", "meaning")
     return page(
         "Reference: tables of the index",
-        "`index.sqlite` has a row per run and per cell; [store.md](../store.md) explains it. "
+        "`index.sqlite` has a row per run and per cell; "
+        "[architecture.md](../explanation/architecture.md#runs-and-their-index) explains it. "
         "Columns may change; the database's `user_version` then does. For files that are kept, "
         "use `speedtest export`.",
         "## `runs`",
