@@ -7,7 +7,7 @@ import pytest
 
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.fleet import job
-from mac_whisper_speedtest.fleet.job import Answer, Delivery, Ending, Job
+from mac_whisper_speedtest.fleet.job import Delivery, Ending, Job, NodeAnswer
 from mac_whisper_speedtest.request import from_keywords
 
 ASKED = from_keywords(
@@ -78,7 +78,7 @@ def test_other_deliveries_are_refused(text: str) -> None:
 
 
 def test_an_answer_has_no_room_for_a_measurement() -> None:
-    answer = Answer(id="0" * 64, attempt=1, ending=Ending.DONE, bundle_sha256="1" * 64, address="x")
+    answer = NodeAnswer(id="0" * 64, attempt=1, ending=Ending.DONE, bundle_sha256="1" * 64)
     assert job.decode_answer(job.encode(answer)) == answer
 
     with pytest.raises(ValueError, match="median"):

@@ -88,7 +88,7 @@ class Ending(StrEnum):
     """Measured, and kept on the node: storage refused the bundle. The node tries again."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NodeAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a node says of an attempt.
 
     Attributes:
@@ -133,7 +133,7 @@ def keywords(asked: Request) -> dict[str, Any]:
     return given
 
 
-def encode(message: Job | Delivery | Answer) -> str:
+def encode(message: Job | Delivery | NodeAnswer) -> str:
     """A message as JSON, on one line."""
     return msgspec.json.encode(message).decode()
 
@@ -146,6 +146,6 @@ def decode_delivery(text: str) -> Delivery:
     return found
 
 
-def decode_answer(text: str) -> Answer:
+def decode_answer(text: str) -> NodeAnswer:
     """An answer from a node. Raises ValueError for anything else."""
-    return files.decode_json(text.encode(), Answer)
+    return files.decode_json(text.encode(), NodeAnswer)
