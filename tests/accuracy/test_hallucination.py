@@ -141,7 +141,7 @@ def test_the_finding_quotes_the_text_and_its_time() -> None:
 
     assert hallucination.describe_over_silence([]) == ""
     assert hallucination.describe_over_silence(found) == (
-        "says “Thanks for watching.” at 3.2–6.8 s, where it is silent, and 1 more"
+        "has “Thanks for watching.” at 3.2–6.8 s, which is silent, and 1 more"
     )
 
 

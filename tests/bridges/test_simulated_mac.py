@@ -373,7 +373,7 @@ def test_the_run_is_shown_exported_and_verified(measured: tuple[Mac, Finished]) 
             4,
             "cannot keep the contract beam5: beam_size is always 1, not 5",
         ),
-        (["--precision", "int8"], 0, "computed in float16, asked for int8"),
+        (["--precision", "int8"], 0, "computed in float16, although int8 was requested"),
         (
             ["--affinity", "0"],
             2,

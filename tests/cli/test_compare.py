@@ -136,7 +136,7 @@ def test_history_shows_every_run_and_the_change(keep: Keep, speedtest: Call) -> 
         keep(number, at(level, version=version))
     answer = speedtest("history", "a")
     assert answer.code == 0
-    assert "From run 5 on SLOWER: 1.2" in answer.out
+    assert "From run 5 on SLOWER: takes 1.2" in answer.out
     assert "version: 1.1 → 1.2" in answer.out
     document = json.loads(speedtest("history", "a", "--json").out)
     assert [point["run"] for point in document["series"][0]["points"]] == list(range(1, 9))

@@ -149,7 +149,7 @@ def test_wrong_texts_are_worse_and_others_than_before() -> None:
     assert right is not None
     assert right.verdict == "worse"
     assert (right.base_rate, right.delta) == (0.0, right.new_rate)
-    assert "its speed does not count" in speed(found).why
+    assert "its speed is no gain" in speed(found).why
     texts = cell(found).texts
     assert texts is not None
     assert (texts.same, texts.recordings) == (0, 2)
@@ -179,7 +179,7 @@ def test_too_little_speech_to_tell_is_not_passed_over_in_silence() -> None:
     (undecided,) = found.undecided
     assert undecided.kind == "wrong"
     assert undecided.message.startswith(
-        "not enough speech to tell: its WER rose by 8.3 points from 0.0% to 8.3%"
+        "too little speech to decide: its WER rose by 8.3 points from 0.0% to 8.3%"
     )
     assert "use --fail-on changed or --fail-on unclear, or measure more speech" in undecided.message
 
@@ -187,8 +187,8 @@ def test_too_little_speech_to_tell_is_not_passed_over_in_silence() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("changed", "its text differs in 1 of 1 recordings; 8.3% of the words are others"),
-        ("unclear", "not enough speech to tell: its WER rose by 8.3 points from 0.0% to 8.3%; "),
+        ("changed", "its text differs in 1 of 1 recordings; 8.3% of the words changed"),
+        ("unclear", "too little speech to decide: its WER rose by 8.3 points from 0.0% to 8.3%; "),
     ],
 )
 def test_any_text_that_differs_and_any_doubt_can_fail_a_build(kind: str, message: str) -> None:
@@ -367,7 +367,7 @@ def test_work_that_was_done_otherwise_is_said() -> None:
         ("setting beam_size", "1", "5")
     ]
     assert found.speed is not None
-    assert found.speed.why == "other work was done (beam_size)"
+    assert found.speed.why == "the two runs did different work (beam_size)"
 
 
 def test_a_cell_that_fails_now_fails_the_comparison() -> None:
@@ -410,7 +410,7 @@ def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_fo
     absent = [FakeCell(name, ending="unavailable", message="not installed") for name in "bc"]
     found = compare.compare(run(1, *absent), run(2, absent[0], FakeCell("c")))
     states = {each.backend: each.state for each in found.cells}
-    said = "Not installed for either run, and left out here: b."
+    said = "Left out, because neither run had them installed: b."
     if named:
         assert states == {"a": d.COMPARED, "b": d.FAILED_IN_BOTH, "c": d.FIXED}
         assert said not in found.findings

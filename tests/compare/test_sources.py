@@ -99,7 +99,7 @@ def test_a_run_and_its_bundle_are_the_same_run_and_not_compared(keep: Keep, tmp_
 
     keep(1)
     write.write_bundle(directory.find("1"), tmp_path / "x.zip")
-    with pytest.raises(UsageError, match=r"there is nothing to compare: both are run x\.zip"):
+    with pytest.raises(UsageError, match=r"nothing to compare: both names are run x\.zip"):
         compare.compare(sources.load("1"), sources.load(str(tmp_path / "x.zip")))
 
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_decided_is_said_in_every_format(found: Compared) -> None
     line = "energy: same tiny.en on speech: energy not measured: no energy counter"
     assert comparison.outcome(unknown) == [
         f"not decided: {line}",
-        "Nothing to fail on for sure (energy).",
+        "Nothing else to fail on (energy).",
     ]
     assert "- ❔ not decided: energy: same" in comparison_markdown.render(unknown)
     assert "not decided: energy: energy not measured" in ci_formats.render_junit(unknown)

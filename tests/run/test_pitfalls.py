@@ -15,26 +15,26 @@ from conftest import FAKES, Finished, Tool, write_tone
 
 # fake -> the findings it must get, and no others: kind, and a pattern of what the message says
 PITFALLS = {
-    "FinishesLate": [("clock", "work outside its clock")],
-    "GoesOn": [("clock", "work outside its clock")],
-    "Compiles": [("first call", "it compiled, filled caches, or loaded something late")],
-    "LoadsLate": [("first call", "the model is loaded inside it")],
-    "Drifts": [("drift", "slower from a process's first sample to its last")],
+    "FinishesLate": [("clock", "its speed is not reliable")],
+    "GoesOn": [("clock", "its times leave out work")],
+    "Compiles": [("first call", "compilation, caches or late loading")],
+    "LoadsLate": [("first call", "it loaded the model")],
+    "Drifts": [("drift", "slower between the first and last sample of a process")],
     "ChangesItsText": [
-        ("text", r"\d+ different texts from the same audio, though it reports temperature 0")
+        ("text", r"\d+ different texts for the same audio, although it reported temperature 0")
     ],
     "Loops": [("loop", r"“thank you for watching” 20 times in a row, in (\d+) of \1 transcripts")],
     "FallsBack": [
-        ("device", "ran on metal, asked for cpu"),
-        ("precision", "computed in int4, asked for float32"),
+        ("device", "ran on metal, although cpu was requested"),
+        ("precision", "computed in int4, although float32 was requested"),
     ],
     "OtherWork": [("contract", "beam_size: 5 instead of 1")],
     "Lies": [
-        ("contract", "reports language en, but its transcripts are in fr"),
-        ("contract", "gives a time of 30.0 s in audio of 2.0 s"),
+        ("contract", "reported language en, but its transcripts are in fr"),
+        ("contract", "a segment ends at 30.0 s in audio of 2.0 s"),
     ],
-    "HasNoTimes": [("contract", "reports timestamps, but gives no times")],
-    "Leaks": [("memory", r"peak memory grew in each of \d+ calls, by 50\.0 MB a call")],
+    "HasNoTimes": [("contract", "reported timestamps, but its segments have no times")],
+    "Leaks": [("memory", r"peak memory grew in each of \d+ calls, by 50\.0 MB per call")],
 }
 OF_THE_MACHINE = {"disturbed", "machine", "outlier"}  # whatever else it does meanwhile
 SOUND = ("Sound", "Lazy", "Asynchronous", "Settles")
@@ -125,10 +125,10 @@ def test_the_notes_under_the_table_say_it(every_note: list[str], fake: str) -> N
 def test_of_many_notes_of_a_kind_one_is_in_words_and_the_others_are_named(
     one_run: Finished, every_note: list[str]
 ) -> None:
-    kind = re.compile(r"  (.+): contract(, too)?: (.+)")
+    kind = re.compile(r"  (.+): (also )?contract(?:: |; see )(.+)")
     brief = [found for line in one_run.stdout.splitlines() if (found := kind.match(line))]
     whole = [found for line in every_note if (found := kind.match(line))]
-    assert [found[2] for found in brief] == [None, ", too"]
+    assert [found[2] for found in brief] == [None, "also "]
     assert len(whole) == 3  # findings of one kind of a cell are one
     assert {name for found in brief for name in found[1].split("; ")} == {
         name for found in whole for name in found[1].split("; ")
@@ -154,7 +154,7 @@ def test_a_fallback_is_logged_and_in_the_journal_when_it_happens(one_run: Finish
     events = [json.loads(line) for line in one_run.stderr.splitlines()]
     loaded = [each for each in events if each["event"] == "loaded"]
     warned = {each["cell"].partition("/")[0]: each["warnings"] for each in loaded}
-    fallbacks = ["ran on metal, asked for cpu", "computed in int4, asked for float32"]
+    fallbacks = [message for _, message in PITFALLS["FallsBack"]]
     assert warned.pop("FallsBack") == fallbacks
     assert warned == {fake: [] for fake in [*PITFALLS, *SOUND] if fake != "FallsBack"}
     logged = [each for each in events if each["event"] == "log"]

@@ -145,7 +145,7 @@ def test_a_report_that_the_description_contradicts_is_named(
     _, run = measure(ready, Scripted())
     assert by_name(run)["a"].contract.declared["window"] == "chunked-30s"
     assert [each.message for each in summary(by_name(run)["a"]).findings] == [
-        "window: sequential-30s, but its description says chunked-30s"
+        "window: reported sequential-30s, but declared chunked-30s"
     ]
     assert by_name(run)["b"].contract.declared == {}
     assert summary(by_name(run)["b"]).findings == []

@@ -109,7 +109,7 @@ def test_by_default_half_of_the_time_again_goes_to_the_pairs_that_have_no_verdic
     assert [each.after for each in run.decisions] == [6, 10]
     assert {each.level for each in run.decisions} == {0.975}
     assert run.decisions[0].cells == ["a/tiny.en/short", "b/tiny.en/short"]
-    assert run.decisions[1].reason == "the time for pairs without a verdict is used up"
+    assert run.decisions[1].reason == "the time for undecided pairs is used up"
     found = {name: summary(cell) for name, cell in by_name(run).items()}
     assert {name: (each.rounds_ok, each.rounds_asked) for name, each in found.items()} == {
         "a": (10, 10),
@@ -125,10 +125,10 @@ def test_by_default_half_of_the_time_again_goes_to_the_pairs_that_have_no_verdic
 @pytest.mark.parametrize(
     ("speeds", "reason"),
     [
-        ({"a": 1.0, "b": 2.0, "c": 3.0}, "every pair has a verdict"),
+        ({"a": 1.0, "b": 2.0, "c": 3.0}, "all pairs of cells have a verdict"),
         (
             {"a": 1.0, "b": 1.0, "c": 1.0},
-            "no pair without a verdict is likely to get one in the time left",
+            "the time left is unlikely to decide another pair of cells",
         ),
     ],
 )

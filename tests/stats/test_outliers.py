@@ -39,7 +39,7 @@ def test_a_third_sample_that_takes_three_times_as_long_is_found() -> None:
         ({"fallbacks": 2}, "decoded again at a higher temperature (2 fallbacks)"),
         ({"fallbacks": 1, "tokens": 31}, "decoded again at a higher temperature (1 fallback)"),
         ({"tokens": 31, "text_differs": True}, "31 tokens instead of 12"),
-        ({"text_differs": True, "throttled": True}, "gave another text"),
+        ({"text_differs": True, "throttled": True}, "its text differs"),
         ({"outside_share": 0.85, "throttled": True},
          "other programs took the processor (85% of a core)"),
         ({"throttled": True, "outside_share": 0.02}, "the machine was slower in this round"),

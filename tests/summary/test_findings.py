@@ -190,9 +190,9 @@ def test_the_default_number_of_samples_is_too_small_to_call_anything_drift() -> 
 @pytest.mark.parametrize(
     ("slope", "words"),
     [
-        (lambda _r, i: 0.08 * i, "slower from a process's first sample to its last"),
-        (lambda _r, i: -0.06 * i, "faster from a process's first sample to its last"),
-        (lambda r, _i: 0.05 * r, "slower from the first round to the last"),
+        (lambda _r, i: 0.08 * i, "slower between the first and last sample of a process"),
+        (lambda _r, i: -0.06 * i, "faster between the first and last sample of a process"),
+        (lambda r, _i: 0.05 * r, "slower between the first and last round"),
     ],
 )
 def test_a_trend_under_noise_of_5_percent_is_seen_in_most_runs(
@@ -236,7 +236,7 @@ def memory_of(*series: Sequence[float]) -> list[str]:
 
 def test_memory_that_grows_in_every_call_is_a_leak() -> None:
     (message,) = memory_of([300, 320, 340], [300, 320, 340])
-    assert message.startswith("peak memory grew in each of 4 calls, by 20.0 MB a call")
+    assert message.startswith("peak memory grew in each of 4 calls, by 20.0 MB per call")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_peak_that_is_higher_after_the_second_call_is_reported() -> None:
     (message,) = growth_of([801, 920], [800, 801])
     assert message == (
         "peak memory rose from 801 MB after the first call of a process to 920 MB after 2 calls, "
-        "in 1 of 2 processes: it depends on their number"
+        "in 1 of 2 processes: more calls may need more"
     )
 
 
@@ -325,7 +325,7 @@ def test_weights_that_come_with_the_first_call_are_told_from_compilation(
     loaded = load(peak_rss_before_bytes=100 * MB, peak_rss_bytes=(100 + in_load) * MB)
     first = sample(-1, seconds=3.0, peak_rss_bytes=(100 + in_load + in_call) * MB)
     (message,) = findings.first_call(cell([first, sample(0)], loads=[loaded]))
-    assert ("the model is loaded inside it" in message) == inside
+    assert ("it loaded the model" in message) == inside
 
 
 # Texts
@@ -336,7 +336,7 @@ def test_texts_that_change_inside_a_process_are_told_from_those_that_change_betw
     between = cell([sample(0, text="one"), sample(0, round_=1, text="won")])
     (first,), (second,) = map(text_findings.differing, (inside, between))
     assert "2 different texts" in first
-    assert second == f"{first}; only from process to process"
+    assert second == f"{first}; the same within a process"
 
 
 # Loops; which texts are some is tested in test_repetition.py
@@ -351,7 +351,7 @@ def test_a_speaker_who_loops_is_no_finding() -> None:
 def test_a_loop_is_found_where_the_speaker_repeats_words_too() -> None:
     spoken = "ho ho ho chi minh " * 10
     (message,) = text_findings.loop(cell([sample(text=spoken + spoken)], reference=spoken))
-    assert message == "says “ho ho ho chi minh” 20 times in a row, in 1 of 1 transcripts"
+    assert message == "repeats “ho ho ho chi minh” 20 times in a row, in 1 of 1 transcripts"
 
 
 # Device and precision
@@ -375,13 +375,13 @@ def test_a_loop_is_found_where_the_speaker_repeats_words_too() -> None:
 def test_a_device_is_what_was_asked_for_or_a_finding(asked: str, used: str, same: bool) -> None:
     loads = [load(device=used, device_asked=asked)]
     found = list(contract_findings.device(cell(loads=loads)))
-    assert found == ([] if same else [f"ran on {used}, asked for {asked}"])
+    assert found == ([] if same else [f"ran on {used}, although {asked} was requested"])
 
 
 def test_a_device_that_changes_between_processes_is_told() -> None:
     loads = [load(device="cuda"), load(device="cpu", round_=1)]
     assert list(contract_findings.device(cell(loads=loads))) == [
-        "not the same in every process: cuda, cpu"
+        "differed between processes: cuda, cpu"
     ]
 
 
@@ -399,7 +399,7 @@ def test_a_device_that_changes_between_processes_is_told() -> None:
             ["coreml", "cpu"],
             [
                 "Core ML did not load its encoder, which ran on cpu instead",
-                "not the same in every process: coreml, cpu",
+                "differed between processes: coreml, cpu",
             ],
         ),
         ("ggml", ["metal"], []),
@@ -417,8 +417,8 @@ def test_an_encoder_for_core_ml_that_ran_elsewhere_is_reported(
 @pytest.mark.parametrize(
     ("asked", "cores", "wall_s", "said"),
     [
-        (1, 1.9, 1.0, "used 1.9 cores with 1 thread: "),
-        (4, 7.6, 1.0, "used 7.6 cores with 4 threads"),
+        (1, 1.9, 1.0, "used 1.9 cores although --threads is 1: "),
+        (4, 7.6, 1.0, "used 7.6 cores although --threads is 4"),
         (4, 5.4, 1.0, ""),  # helpers
         (8, 1.0, 1.0, ""),  # on a GPU
         (1, 3.0, 0.1, ""),  # too short for ticks
@@ -516,7 +516,7 @@ def test_a_gpu_that_nothing_forbade_and_that_was_not_used_is_reported(
     )
     name, version = next(iter(versions.items()))
     message = (
-        f"ran on the CPU, though the machine has the GPU NVIDIA H200 ({name} {version} can use one)"
+        f"ran on the CPU although the machine has the GPU NVIDIA H200 ({name} {version} can use it)"
     )
     assert list(found) == ([message] if said else [])
 
@@ -536,7 +536,7 @@ def test_why_the_gpu_was_not_used_is_said_where_the_adapter_knows() -> None:
         plain.backend, versions={"ctranslate2": "4.8.5"}, details={"cuda": "no libcublas.so.12"}
     )
     (found,) = contract_findings.unused_gpu(msgspec.structs.replace(plain, backend=backend), NVIDIA)
-    assert found.endswith("(ctranslate2 4.8.5 can use one): no libcublas.so.12")
+    assert found.endswith("(ctranslate2 4.8.5 can use it): no libcublas.so.12")
 
 
 def test_ctranslate2_has_no_cuda_on_arm() -> None:
@@ -561,12 +561,12 @@ def test_a_build_that_the_driver_is_too_old_for_is_named(
     (found,) = contract_findings.unused_gpu(
         msgspec.structs.replace(plain, backend=backend), machine
     )
-    assert found.endswith(": it is built for CUDA 13.0, and the driver supports 12.8") is said
+    assert found.endswith(": it is built for CUDA 13.0, but the driver supports 12.8") is said
 
 
 def test_a_device_that_is_not_named_is_told() -> None:
     found = list(contract_findings.device(cell(loads=[load(device="auto")])))
-    assert found == ["does not say what it ran on"]
+    assert found == ["not reported by the backend"]
 
 
 @pytest.mark.parametrize(
@@ -582,7 +582,7 @@ def test_a_device_that_is_not_named_is_told() -> None:
 def test_a_precision_is_what_was_asked_for_or_a_finding(asked: str, used: str, same: bool) -> None:
     loads = [load(precision=used, precision_asked=asked)]
     found = list(contract_findings.precision(cell(loads=loads)))
-    assert found == ([] if same else [f"computed in {used}, asked for {asked}"])
+    assert found == ([] if same else [f"computed in {used}, although {asked} was requested"])
 
 
 # The contract
@@ -592,7 +592,7 @@ def test_a_precision_is_what_was_asked_for_or_a_finding(asked: str, used: str, s
     ("effective", "declared", "found"),
     [
         ({}, {"window": "sequential-30s"}, []),
-        ({}, {"window": "chunked-30s"}, ["window: sequential-30s, but its description says chu"]),
+        ({}, {"window": "chunked-30s"}, ["window: reported sequential-30s, but declared chu"]),
         ({"vad": None}, {"vad": True}, []),
         ({"language": "en"}, {"language": None}, []),
     ],
@@ -612,10 +612,10 @@ def test_what_is_reported_is_held_against_the_description(
     [
         ([(0.0, 4.0), (4.0, 10.5)], []),
         ([(0.0, 4.0), (3.99, 10.0)], []),
-        ([(0.0, 0.0), (0.0, 0.0)], ["reports timestamps, but gives no times"]),
-        ([], ["reports timestamps, but gives no times"]),
-        ([(4.0, 8.0), (0.0, 4.0)], ["gives segments whose times are not in order"]),
-        ([(0.0, 12.0)], ["gives a time of 12.0 s in audio of 10.0 s"]),
+        ([(0.0, 0.0), (0.0, 0.0)], ["reported timestamps, but its segments have no times"]),
+        ([], ["reported timestamps, but its segments have no times"]),
+        ([(4.0, 8.0), (0.0, 4.0)], ["its segments are not in order of time"]),
+        ([(0.0, 12.0)], ["a segment ends at 12.0 s in audio of 10.0 s"]),
     ],
 )
 def test_timestamps_that_are_reported_must_be_there(
@@ -646,7 +646,7 @@ def test_answers_that_lie_about_now_and_then_are_no_work_outside_the_clock(
 def test_a_load_outside_the_clock_is_told_when_every_load_is() -> None:
     liar = load(load_s=0.0, load_wall_s=2.0)
     assert list(findings.clock(cell(loads=[liar, liar]), [])) == [
-        "reports a load of 0.000 s where 2.000 s passed"
+        "the backend reported 0.000 s for a load that took 2.000 s"
     ]
     assert list(findings.clock(cell(loads=[liar, load()]), [])) == []
 
@@ -654,7 +654,7 @@ def test_a_load_outside_the_clock_is_told_when_every_load_is() -> None:
 def test_threads_that_spin_for_a_fifth_of_a_second_are_no_work_after_the_answer() -> None:
     assert list(findings.clock(cell(endings=[ending(busy_after_s=0.25)]), [])) == []
     (message,) = findings.clock(cell(endings=[ending(busy_after_s=0.5), ending()]), [])
-    assert message.startswith("still computing 0.5 s after its last answer, in 1 of 2 processes")
+    assert message.startswith("still computing 0.5 s after its last answer in 1 of 2 processes")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_two_identical_engines_do_not_differ_when_one_was_stopped_half_way() -> 
     assert (found.rate, found.deletions, found.failed, found.unreached) == (0.0, 0, 0, 22)
     assert (found.delta, found.delta_low, found.delta_high) == (0.0, 0.0, 0.0)
     assert found.verdict == "as good"
-    assert found.how.endswith(", over the 18 recordings that both reached")
+    assert found.how.endswith(", over the 18 recordings that both measured")
     assert len(found.utterances) == 18
     assert status_of(run.cells[1]) == "skipped"
 
@@ -55,7 +55,7 @@ def test_a_better_engine_that_was_interrupted_is_better_over_what_both_reached()
     assert found.delta < 0
     assert found.verdict == "as good"
     finding = next(each for each in summary_of(run.cells[1]).findings if each.kind == "unreached")
-    assert finding.message.startswith("only 18 of 40 recordings were reached")
+    assert finding.message.startswith("only 18 of 40 recordings were measured")
 
 
 def test_an_interrupted_cell_is_never_fast_but_wrong() -> None:

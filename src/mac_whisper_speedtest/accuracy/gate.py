@@ -101,8 +101,7 @@ def judge_gate(
         reference.metric,
     )
     if units is None:
-        counted = "1 word" if words == 1 else f"{words} words"
-        return Gate(delta, None, None, "unclear", f"too little to judge by: {counted}")
+        return Gate(delta, None, None, "unclear", f"too few reference words to judge: {words}")
     if not any(difference for difference, _ in units.drawn):
         # Every draw is equal: the interval has no width, and shows little about other speech.
         return Gate(0.0, 0.0, 0.0, _verdict(0.0, 0.0, margin), f"no difference in {units.what}")

@@ -85,7 +85,7 @@ def repetition(transcript: str, reference: str | None = None) -> str:
         if own and repeats <= LOOP_EXCESS * _longest_run(own, length)[1]:
             continue
         phrase = separator.join(units[start : start + length])
-        return f"says “{phrase}” {repeats} times in a row"
+        return f"repeats “{phrase}” {repeats} times in a row"
     ratio = _compression(transcript)
     if ratio > LOOP_COMPRESSION:
         most = max(LOOP_COMPRESSION, LOOP_EXCESS * _compression(reference or ""))
@@ -178,7 +178,7 @@ def describe_over_silence(found: Sequence[TimedText]) -> str:
     first = found[0]
     text = " ".join(first.text.split())
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"says “{text}” at {first.start_s:.1f}–{first.end_s:.1f} s, where it is silent{more}"
+    return f"has “{text}” at {first.start_s:.1f}–{first.end_s:.1f} s, which is silent{more}"
 
 
 def _longest_run(units: Sequence[str], length: int) -> tuple[int, int]:

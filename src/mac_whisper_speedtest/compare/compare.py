@@ -19,8 +19,8 @@ from mac_whisper_speedtest.summary import samples
 
 _OK = "ok"
 _TIMES = (
-    "The two runs were measured at different times: what the machine did meanwhile is in every "
-    "difference. Two versions are compared more sharply in one run: "
+    "The runs were measured at different times, so changes of the machine are part of every "
+    "difference. To compare two versions more precisely, measure both in one run: "
     "speedtest run -b NAME@OLD -b NAME@NEW"
 )
 
@@ -31,25 +31,25 @@ def compare(
     """Compare every cell that two runs have in common.
 
     Args:
-        base: what is compared with.
-        new: what is judged.
-        margin: the relative difference in speed below which nothing counts; where ``None``, the
-            larger of those that the two runs were ranked by.
-        anyway: also compare runs of other contracts, speech, networks or machines.
+        base: the run to compare with.
+        new: the run to judge.
+        margin: smaller relative differences in speed do not count; ``None`` takes the larger of
+            the margins by which the two runs were ranked.
+        anyway: also compare runs with different contracts, speech, networks or machines.
 
     Raises:
-        UsageError: the runs cannot be compared, are one and the same, or have no cell in common.
+        UsageError: the runs cannot be compared, are the same run, or have no cell in common.
     """
     if sources.same(base.run.manifest, new.run.manifest):
         raise UsageError(
-            f"there is nothing to compare: both are run {new.label}",
-            hint="a tag is the newest run that has it; speedtest results list shows all runs",
+            f"nothing to compare: both names are run {new.label}",
+            hint="a tag names the newest run that has it; all runs: speedtest results list",
         )
     differences = comparable.differences(base.run.manifest, new.run.manifest)
     if differences and not anyway:
         raise UsageError(
             f"{base.label} and {new.label} cannot be compared: " + "; ".join(differences),
-            hint="to see them side by side all the same, add --anyway",
+            hint="to show them side by side anyway, add --anyway",
         )
     absent = _not_installed(base.run) & _not_installed(new.run)
     matched = match.match(
@@ -94,10 +94,10 @@ def compare(
 
 
 def _labeled(cells: Sequence[d.CellChange]) -> list[d.CellChange]:
-    """Each cell with a label that no other of its model and clip has.
+    """Each cell with a label that is unique for its model and clip.
 
-    Two versions of a backend in one run have those that were requested in it; of a backend that
-    is in a run twice, as ``speedtest noise`` measures it, the cells are numbered.
+    Two versions of a backend in one run are labeled as requested. Cells of a backend that is in a
+    run twice, as in ``speedtest noise``, are numbered.
     """
     variants = {}
     for number, cell in enumerate(cells, start=1):
@@ -128,11 +128,11 @@ def _name(cell: s.CellResult) -> tuple[str, str]:
 
 def _left_out(absent: Collection[tuple[str, str]]) -> list[str]:
     names = ", ".join(sorted({backend for backend, _ in absent}))
-    return [f"Not installed for either run, and left out here: {names}."] if names else []
+    return [f"Left out, because neither run had them installed: {names}."] if names else []
 
 
 def _state(base_run: s.Run, base: s.CellResult, new_run: s.Run, new: s.CellResult) -> str:
-    """What became of a cell that both runs have."""
+    """The state of a cell that both runs have."""
     before, after = _measured(base_run, base), _measured(new_run, new)
     if before and after:
         return d.COMPARED
@@ -142,7 +142,7 @@ def _state(base_run: s.Run, base: s.CellResult, new_run: s.Run, new: s.CellResul
 
 
 def _measured(run: s.Run, cell: s.CellResult) -> bool:
-    """Whether it came to an end, or goes on with nothing against it so far, and gave times."""
+    """Whether the cell has times and ended ok, or its run goes on and it has not failed so far."""
     outcome = run.manifest.outcome
     going_on = outcome is not None and outcome.state == "running"
     sound = cell.status == _OK or (going_on and all(end.status == _OK for end in cell.endings))
@@ -152,7 +152,7 @@ def _measured(run: s.Run, cell: s.CellResult) -> bool:
 def _cell(
     base: s.CellResult | None, new: s.CellResult | None, state: str, message: str = ""
 ) -> d.CellChange:
-    """A cell with what is known of it without comparing anything; one side is there at least."""
+    """A cell without any comparison; at least one side is given."""
     shown = new or base
     assert shown is not None
     return d.CellChange(
@@ -182,7 +182,7 @@ def _in_both(
 ) -> d.CellChange:
     if state != d.COMPARED:
         return _cell(base, new, state, _message(base if state == d.FIXED else new))
-    # Texts of other speech say nothing of each other.
+    # Texts of different speech cannot be compared.
     same_speech = base.clip.pcm_sha256 == new.clip.pcm_sha256
     accuracy_change = accuracy.accuracy_change(base, new) if same_speech else None
     changes = facts.of_cells(base, new)
@@ -199,7 +199,7 @@ def _in_both(
 def _with_why(
     change: d.SpeedChange, accuracy: d.AccuracyChange | None, changes: Sequence[d.FactChange]
 ) -> d.SpeedChange:
-    """The speed with all that puts its verdict in another light."""
+    """The speed with everything that qualifies its verdict."""
     reasons = [change.why] if change.why else []
     other = [
         each.name.removeprefix(facts.SETTING)
@@ -207,29 +207,29 @@ def _with_why(
         if each.name.startswith(facts.SETTING)
     ]
     if other:
-        reasons.append(f"other work was done ({', '.join(other)})")
+        reasons.append(f"the two runs did different work ({', '.join(other)})")
     if accuracy is not None and accuracy.verdict == "worse":
-        reasons.append("its texts are wrong now, so its speed does not count for it")
+        reasons.append("its texts are wrong now, so its speed is no gain")
     return msgspec.structs.replace(change, why="; ".join(reasons))
 
 
 def _in_one(
     cell: s.CellResult, elsewhere: Sequence[s.CellResult], *, in_base: bool
 ) -> d.CellChange:
-    """A cell that was paired with none; ``elsewhere`` are such cells of the other run."""
+    """A cell without a partner; ``elsewhere`` are the cells without one in the other run."""
     namesakes = [other.backend.name for other in elsewhere if _name(other) == _name(cell)]
     state, message = d.MISSING if in_base else d.ADDED, ""
     if namesakes:
         state = d.UNMATCHED
         message = (
-            f"it is not clear which of {', '.join(namesakes)} is to be compared with "
-            f"{cell.backend.name}"
+            f"{cell.backend.name} could be compared with any of {', '.join(namesakes)}: name one "
+            "version per run"
         )
     return _cell(cell if in_base else None, None if in_base else cell, state, message)
 
 
 def _message(cell: s.CellResult) -> str:
-    """Why a cell gave nothing to compare, in the words of its first ending that says so."""
+    """Why a cell has nothing to compare: the message of the first ending with its status."""
     if cell.status == _OK:
         return "no recording gave a text"
     first = next((end for end in cell.endings if end.status == cell.status and end.message), None)
@@ -237,7 +237,7 @@ def _message(cell: s.CellResult) -> str:
 
 
 def _margin(base: s.Run, new: s.Run, requested: float | None) -> tuple[float, str]:
-    """What speeds must differ by, and where that comes from."""
+    """The difference that speeds must exceed, and where it comes from."""
     if requested is not None:
         return requested, "--margin"
     sides = (("base", base), ("new", new))
@@ -247,20 +247,23 @@ def _margin(base: s.Run, new: s.Run, requested: float | None) -> tuple[float, st
         return margin, f"the --margin of the {side} run"
     if margin > ranking.MARGIN:
         return margin, f"the noise floor of the {side} run's machine"
-    return margin, "the least that matters"
+    return margin, "the default"
 
 
 def _findings(base: s.Run, new: s.Run, margin: float | None) -> list[str]:
-    """What a reader must know of the whole comparison."""
+    """Notes on the whole comparison."""
     findings = [_TIMES]
     floors = [run.manifest.noise.floor for run in (base, new) if run.manifest.noise]
     if margin is not None and floors and margin < max(floors):
         findings.append(
-            f"The margin of {margin:.1%} is below what identical cells differ by on this machine "
-            f"({max(floors):.1%})."
+            f"The margin of {margin:.1%} is below the noise floor: identical cells differ by up to "
+            f"{max(floors):.1%} on this machine."
         )
     if not floors:
-        findings.append("What the machine's noise hides is not known: speedtest noise")
+        findings.append(
+            "This machine's noise floor is unknown, so small differences may be noise; measure it "
+            "with: speedtest noise"
+        )
     for side, run in (("base", base), ("new", new)):
         outcome = run.manifest.outcome
         if outcome is not None and outcome.state != "complete":

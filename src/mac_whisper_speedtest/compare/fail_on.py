@@ -1,4 +1,4 @@
-"""What of a comparison fails a build (``--fail-on``), and what of it cannot be decided. Pure."""
+"""What fails a build (``--fail-on``), and what a comparison leaves undecided. Pure."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ KINDS: Mapping[str, str] = {
     MEMORY: "has `MORE` in one of its figures of memory",
     ENERGY: "takes `MORE` energy",
 }
-"""What ``--fail-on`` may name, and which cells it finds."""
+"""The values of ``--fail-on``, and which cells each finds."""
 
 _BROKEN = "failed"
 _OF_TEXTS = {WRONG, CHANGED, UNCLEAR}
 _NEED_AN_END = {SLOWER, *_OF_TEXTS}
-"""These need a cell that comes to an end."""
+"""These need a cell that ends ok."""
 _MORE_SPEECH = "measure more speech (speedtest run --dataset librispeech:test-clean:n=100)"
 
 
 def kinds(texts: Sequence[str]) -> list[str]:
-    """The kinds in ``--fail-on``, which may be given more than once and hold commas.
+    """The kinds in ``--fail-on``, which may be repeated and contain commas.
 
     Raises:
-        UsageError: one is not known.
+        UsageError: a kind is unknown.
     """
     requested = [each.strip().lower() for text in texts for each in text.split(",")]
     for each in requested:
         if each not in KINDS:
             raise UsageError(
-                f"--fail-on is {each!r}", hint=f"give one or more of {', '.join(KINDS)}"
+                f"--fail-on is {each!r}", hint=f"use one or more of {', '.join(KINDS)}"
             )
     return [each for each in KINDS if each in requested]
 
 
 def judged(compared: d.Compared, requested: Sequence[str]) -> d.Compared:
-    """The comparison with all that ``--fail-on`` asks to fail on, and what it cannot decide."""
+    """The comparison with its regressions of the requested kinds, and those left undecided."""
     return msgspec.structs.replace(
         compared,
         fail_on=list(requested),
@@ -68,8 +68,8 @@ def _regressions(cell: d.CellChange, requested: Collection[str]) -> Iterator[tup
     """Kind and message of each."""
     if cell.state in {d.FAILED, d.MISSING} and cell.base and cell.base.status == "ok":
         if _NEED_AN_END & set(requested):
-            gone = "it is not in the new run" if cell.state == d.MISSING else cell.message
-            yield _BROKEN, f"it was measured in the base, and now {gone}"
+            gone = "is missing from the new run" if cell.state == d.MISSING else cell.message
+            yield _BROKEN, f"measured in the base, now {gone}"
         return
     if cell.state != d.COMPARED:
         return
@@ -91,32 +91,32 @@ def _regressions(cell: d.CellChange, requested: Collection[str]) -> Iterator[tup
 
 
 def _undecided(cell: d.CellChange, requested: Collection[str]) -> Iterator[tuple[str, str]]:
-    """What of the requested kinds cannot be decided, and what to do about it."""
+    """The requested kinds that cannot be decided, and what to do about it."""
     if SLOWER in requested and cell.speed is not None and cell.speed.verdict == Verdict.AMBIGUOUS:
         why = f" ({cell.speed.why})" if cell.speed.why else ""
-        more = "use more --rounds, or --ci-width 2%, on a quiet machine"
+        more = "measure again on a quiet machine with more --rounds, or with --ci-width 2%"
         yield SLOWER, f"its speed is AMBIGUOUS{why}: {more}"
     if WRONG in requested and UNCLEAR not in requested and (doubt := _doubt(cell)):
         others = "unclear" if cell.texts is None else "changed or --fail-on unclear"
         yield WRONG, f"{doubt}: use --fail-on {others}, or {_MORE_SPEECH}"
     if CHANGED in requested and cell.texts is None:
-        yield CHANGED, "there are no texts of the same speech to compare"
+        yield CHANGED, "the runs have no texts of the same speech"
     for each in cell.quantities:
         if each.kind in requested and each.verdict == Verdict.AMBIGUOUS:
-            yield each.kind, f"its {each.name} is AMBIGUOUS: use more --rounds"
+            yield each.kind, f"its {each.name} is AMBIGUOUS: measure again with more --rounds"
         elif each.kind in requested and not each.verdict:
             yield each.kind, f"{each.name} {each.reason}"
 
 
 def _doubt(cell: d.CellChange) -> str:
-    """Why it is open whether the texts became wrong; empty if it is not."""
+    """Why it is undecided whether the texts became wrong; empty if it is decided."""
     accuracy, texts = cell.accuracy, cell.texts
     if texts is not None and texts.same == texts.recordings:
-        return ""  # as right as before, whatever was said
+        return ""  # the same texts are as accurate as before
     if accuracy is None:
         return "the speech differs"
     if accuracy.verdict == "unclear":
-        return f"not enough speech to tell: {_rates(accuracy)}; {accuracy.how}"
+        return f"too little speech to decide: {_rates(accuracy)}; {accuracy.how}"
     return "" if accuracy.verdict else accuracy.how
 
 
@@ -133,7 +133,7 @@ def _rates(accuracy: d.AccuracyChange) -> str:
 
 def _changed(texts: d.TextChange) -> str:
     unit = "characters" if texts.metric == "cer" else "words"
-    amount = f"; {texts.changed:.1%} of the {unit} are others" if texts.changed else ""
+    amount = f"; {texts.changed:.1%} of the {unit} changed" if texts.changed else ""
     return (
         f"its text differs in {texts.recordings - texts.same} of "
         f"{texts.recordings} recordings{amount}"

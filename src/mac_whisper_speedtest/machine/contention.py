@@ -101,12 +101,12 @@ def judge_contention(outside: Outside, *, cores: int, threads: int) -> Judgment:
     if outside.wall_s <= 0:
         return Judgment(None, allowed, "no time passed")
     error = outside.resolution_s / outside.wall_s
-    words = f"others used {outside.cores:.2f} cores (limit {allowed:.2f})"
+    words = f"other programs used {outside.cores:.2f} cores, limit {allowed:.2f}"
     if error > allowed / 2:
         if outside.cores - error > allowed:
             return Judgment(disturbed=True, limit_cores=allowed, words=words)
         if outside.cores + error <= allowed:
             return Judgment(disturbed=False, limit_cores=allowed, words=words)
-        short = f"{outside.wall_s:.2f} s are too short to judge: {words}, ±{error:.2f}"
+        short = f"{outside.wall_s:.2f} s are too short to judge ({words}, ±{error:.2f})"
         return Judgment(None, allowed, short)
     return Judgment(outside.cores > allowed, allowed, words)

@@ -94,14 +94,14 @@ def headline(compared: d.Compared) -> str:
 
 
 def outcome(compared: d.Compared) -> list[str]:
-    """What ``--fail-on`` found, one line each; empty without that option."""
+    """The findings of ``--fail-on``, one line each; empty without that option."""
     if not compared.fail_on:
         return []
     lines = [f"not decided: {_outcome_line(each)}" for each in compared.undecided]
     if compared.regressions:
         return [*lines, *map(_outcome_line, compared.regressions)]
-    sure = "to fail on for sure" if lines else "to fail on"
-    return [*lines, f"Nothing {sure} ({', '.join(compared.fail_on)})."]
+    asked = ", ".join(compared.fail_on)
+    return [*lines, f"{'Nothing else' if lines else 'Nothing'} to fail on ({asked})."]
 
 
 def _outcome_line(found: d.Regression) -> str:
@@ -109,12 +109,12 @@ def _outcome_line(found: d.Regression) -> str:
 
 
 def notes(compared: d.Compared) -> list[str]:
-    """What a reader must know besides the numbers; no line twice."""
+    """The notes under the numbers; no line twice."""
     return list(dict.fromkeys(map(_plain, _notes(compared))))
 
 
 def conditions(compared: d.Compared) -> list[tuple[str, str, str, str]]:
-    """Name, base, new, whether they differ: first the machine's state, then all that differs."""
+    """Name, base, new, whether they differ: the machine's state, then other differences."""
     rows = [*compared.conditions, *compared.facts]
     return [
         (
@@ -197,7 +197,7 @@ def _notes(compared: d.Compared) -> Iterator[str]:
     )
     if compared.machine is not None:
         yield (
-            f"The machine itself: its canary took {compared.machine.estimate:.3f} times as long "
+            f"The machine itself took {compared.machine.estimate:.3f} times as long for the canary "
             f"({compared.machine.low:.3f}–{compared.machine.high:.3f})."
         )
     if FOOTPRINT.name in {each.name for cell in compared.cells for each in cell.quantities}:

@@ -21,13 +21,13 @@ from mac_whisper_speedtest.results.schema import CellResult
 from mac_whisper_speedtest.stats import intervals
 
 _MUCH = 1.5
-"""One cell's smallest difference is said beside the usual one if it is so many times as large."""
+"""The largest detectable difference is named too if it exceeds the usual one by this factor."""
 
 
 def answers(table: CellTable) -> Iterator[str]:
     """A sentence per group of equal work: its fastest cell, and the error rates.
 
-    Groups of one cell are left out, unless they are all there is.
+    Groups of one cell are left out, unless there are no others.
     """
     groups = _ranked_groups(table)
     several = [cells for cells in groups if len(cells) > 1]
@@ -37,7 +37,7 @@ def answers(table: CellTable) -> Iterator[str]:
 
 
 def details(table: CellTable) -> Iterator[str]:
-    """What is slower and by how much, fast but wrong, unavailable or failed."""
+    """Which cells are slower and by how much, fast but wrong, unavailable or failed."""
     groups = _ranked_groups(table)
     for cells in groups:
         for cell in cells[1:]:
@@ -58,7 +58,7 @@ def details(table: CellTable) -> Iterator[str]:
             yield f"{table.names[cell.id]} is {FAST_BUT_WRONG} and ranked separately: its {words}."
     if absent:
         names = ", ".join(table.names[cell.id] for cell in absent)
-        yield f"Unavailable on that machine: {names}."
+        yield f"Not available on that machine: {names}."
     failed = [cell for cell in table.cells if cell.status not in {"ok", "unavailable"}]
     if failed:
         total = len(table.cells) - len(absent)
@@ -67,15 +67,15 @@ def details(table: CellTable) -> Iterator[str]:
 
 
 def detectable(cells: Sequence[CellResult]) -> Iterator[str]:
-    """Which differences a run could have found; nothing if that is not known."""
+    """Which differences a run could detect; nothing if that is not known."""
     found = [it.detectable for cell in cells if (it := cell.summary) and it.detectable is not None]
     if not found:
         return
     usual, largest = statistics.median_high(found), max(found)
-    between = f"{_difference(largest)} between any two"
+    between = f"{_difference(largest)} between any two cells"
     if largest > _MUCH * usual:
-        between = f"{_difference(usual)} between most cells, of {between}"
-    yield f"This run could have found a difference of {between} (power 0.9)."
+        between = f"{_difference(usual)} between most cells, {_difference(largest)} between any two"
+    yield f"This run could detect a difference of {between} (power 0.9)."
 
 
 def _difference(value: float) -> str:
@@ -93,12 +93,12 @@ def _ranked_groups(table: CellTable) -> list[list[CellResult]]:
 
 
 def _speed(table: CellTable, cells: Sequence[CellResult]) -> str:
-    """Who is fastest in a group, whose cells are by time."""
+    """The fastest cell of a group; ``cells`` are sorted by time."""
     names = [table.names[cell.id] for cell in cells]
     best = summary_of(cells[0])
     speed = f"{with_bounds(best.rtfx, None, speed_form(best.rtfx))} times real time"
     if len(cells) == 1:
-        return f"{names[0]}: {speed}; nothing else did equal work"
+        return f"{names[0]}: {speed}; no other cell did equal work"
     if best.rank is None:
         least = f"ranks need at least {intervals.MIN_ROUNDS} rounds"
         return f"{names[0]} was the quickest: about {speed}; {least}"
@@ -117,7 +117,7 @@ def _speed(table: CellTable, cells: Sequence[CellResult]) -> str:
 
 
 def _errors(cells: Sequence[CellResult]) -> str:
-    """The error rates of these cells; empty if there was nothing to compare with."""
+    """The error rates of these cells; empty without reference texts."""
     found = [it for cell in cells if (it := summary_of(cell).accuracy) and it.rate is not None]
     if not found:
         return ""

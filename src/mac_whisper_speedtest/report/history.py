@@ -34,7 +34,7 @@ def show_history(history: History, *, console: TextConsole | None = None) -> Non
 
 def _parts(history: History, console: TextConsole) -> Iterator[RenderableType]:
     if not history.series:
-        yield Text("No run of it ended ok.")
+        yield Text("No run has measured it without a failure.")
     left_out: list[str] = []
     for series in history.series:
         shown = most_important(_table(series), console, least=_BRIEF)
@@ -45,7 +45,7 @@ def _parts(history: History, console: TextConsole) -> Iterator[RenderableType]:
         yield line
     if history.left_out:
         cells = counted(history.left_out, "cell")
-        yield Text(f"{cells} left out: not ok, or measured twice in a run.", style="dim")
+        yield Text(f"{cells} left out: failed, or measured twice in a run.", style="dim")
 
 
 _COLUMNS = ("run", "started", "version", "RTFx", "change", "WER", "peak MB", "rounds", "tool")
@@ -94,13 +94,13 @@ def _marked(change: LastingChange | None) -> Field:
 def _lines(series: Series) -> Iterator[str]:
     for each in series.changes:
         yield (
-            f"From run {each.run} on {each.verdict}: {each.ratio.estimate:.3f} times the time "
-            f"before ({each.ratio.low:.3f}–{each.ratio.high:.3f}), p = {each.p:.3f}"
+            f"From run {each.run} on {each.verdict}: takes {each.ratio.estimate:.3f} times as long "
+            f"as before ({each.ratio.low:.3f}–{each.ratio.high:.3f}), p = {each.p:.3f}"
         )
         for fact in each.facts:
             yield f"{fact.name}: {fact.base or MISSING} → {fact.new or MISSING}"
         if not each.facts:
-            yield "no recorded fact differs"
+            yield "nothing else that is recorded changed between the two runs"
     if not series.changes:
         runs = counted(len(series.points), "run")
         yield (

@@ -36,16 +36,16 @@ _MOST_OF_A_KIND = 2
 
 
 def _notes(run: Run) -> Iterator[str]:
-    """What concerns the whole run."""
+    """Notes on the whole run."""
     groups = {cell.summary.group for cell in run.cells if cell.summary} - {None}
     if groups - {FIRST_GROUP}:
-        yield "Only cells between two lines are ranked against each other."
+        yield "Lines separate groups of equal work; each group is ranked by itself."
     yield from _ranking(run)
     figure, calls = figure_on(run.manifest.machine.os), calls_of_process(run)
     if any(cell.summary and cell.summary.peak_memory_bytes for cell in run.cells):
         heading = f"{figure.heading} MB".capitalize().replace("mb", "MB")
         yield (
-            f"{heading} is the {figure.words} of a process after up to {calls} calls; more "
+            f"{heading} is the {figure.words} of a process after up to {calls} calls; more calls "
             "may need more."
         )
     elif any(cell.samples for cell in run.cells):
@@ -58,12 +58,12 @@ def _notes(run: Run) -> Iterator[str]:
 
 
 def _ranking(run: Run) -> Iterator[str]:
-    """The margin, ties and missing intervals, if there are two cells to rank."""
+    """The margin, ties and missing intervals, if there are at least two cells to rank."""
     sound = [cell.summary for cell in run.cells if cell.summary and cell.summary.group is not None]
     ranked = [each for each in sound if each.rank is not None]
     if len(ranked) < 2:
         if len(sound) > len(ranked):
-            yield "Ranks need at least 3 rounds, confidence intervals 6; see --rounds."
+            yield "Ranks need at least 3 rounds, confidence intervals 6: add --rounds 6"
         return
     noise, margin = run.manifest.noise, run.manifest.request.margin
     least = f"{ranking.MARGIN * 100:g} %"
@@ -71,8 +71,8 @@ def _ranking(run: Run) -> Iterator[str]:
         yield f"Differences below {margin:.1%} are not ranked (--margin)."
     elif noise is None:
         yield (
-            f"Differences below {least} are not ranked. This machine's noise floor is unknown; to "
-            "measure it: speedtest noise"
+            f"Differences below {least} are not ranked. This machine's noise floor is unknown; "
+            "measure it with: speedtest noise"
         )
     elif noise.floor > ranking.MARGIN:
         yield (
@@ -85,9 +85,9 @@ def _ranking(run: Run) -> Iterator[str]:
     tied = [each for each in ranked if each.rank_last != each.rank]
     without = [each for each in ranked if each.rtfx_bounds is None]
     if tied:
-        yield "Ranks such as 1–3 are tied."
+        yield "Ranks such as 1–3 are ties; more --rounds may separate them."
     if without:
-        yield "Confidence intervals need at least 6 rounds, of comparisons 3; see --rounds."
+        yield "Intervals of speeds need at least 6 rounds, those of comparisons 3 (--rounds)."
 
 
 def _left_out(clip: ClipInfo) -> Iterator[str]:
@@ -95,11 +95,11 @@ def _left_out(clip: ClipInfo) -> Iterator[str]:
         for each in entries[:_MOST_NAMED]:
             yield f"{clip.name}: {what}: {each.name}: {each.reason}"
         if len(entries) > _MOST_NAMED:
-            yield f"{clip.name}: {what}: {len(entries) - _MOST_NAMED} more; see the results"
+            yield f"{clip.name}: {what}: {len(entries) - _MOST_NAMED} more; --json lists them"
 
 
 def _without_text(clip: ClipInfo) -> Iterator[str]:
-    """How to give the reference texts that are missing; cuts of a reading can have none."""
+    """How to provide missing reference texts; cuts of a recording cannot have any."""
     named_already = {each.name for each in clip.unscored}
     without = [
         each
@@ -111,15 +111,19 @@ def _without_text(clip: ClipInfo) -> Iterator[str]:
     if not clip.utterances:
         yield (
             f"No word error rate, because {clip.name} has no reference text. To score this run: "
-            "speedtest score RUN --reference-text FILE; for later runs: a .txt of the same name "
-            "beside the recording, or --reference-text."
+            "speedtest score RUN --reference-text FILE. For later runs, put a .txt of the same "
+            "name beside the recording, or add --reference-text."
         )
         return
     total = len(clip.utterances)
-    some = "none has" if len(without) == total else f"only {total - len(without)} have"
+    if len(without) == total:
+        found = f"No word error rate, because none of the {total} recordings of {clip.name} has a"
+    else:
+        given = total - len(without)
+        found = f"The word error rate is of {given} of the {total} recordings of {clip.name} with a"
     yield (
-        f"{clip.name}: of {total} recordings, {some} a reference text, for the word error rate."
-        ' To give one: a .txt of the same name beside the recording, or "text" in a manifest.'
+        f"{found} reference text. Put a .txt of the same name beside a recording, or "
+        '"text" into its line of the manifest.'
     )
 
 
@@ -157,16 +161,16 @@ def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[tuple[s
 _BRIEF = ("rank", "backend", "RTFx", "× best", "WER", "peak MB", "status")
 """Columns that every terminal shows."""
 _MORE = ("device", "median s", "min–max s", "load s", "first s", "contract")
-"""Columns as far as there is room, the most important first."""
+"""Columns that are shown if there is room, the most important first."""
 _OPTIONAL = (
     *("first segment s", "cold load s", "warm load s", "cores", "device MB", "J/h audio"),
     "allocator MB",
 )
-"""The same, of what not every machine and backend reports."""
+"""Likewise, figures that not every machine and backend reports."""
 _BOUNDED = ("RTFx", "× best")
-"""Columns that keep their intervals where there is little room, the most important first."""
+"""Columns that keep their intervals in a narrow table, the most important first."""
 _NAMING = 2
-"""The columns that name a row."""
+"""How many columns name a row."""
 
 
 def show_run(
@@ -175,10 +179,10 @@ def show_run(
     """Print the run; see :func:`~mac_whisper_speedtest.report.console.output_console`.
 
     Args:
-        run: what is shown.
-        saved_as: what ``speedtest show`` calls it.
-        wide: print all columns, over several tables where the console is too narrow for one.
-        console: where.
+        run: the run to show.
+        saved_as: its name for ``speedtest show``.
+        wide: print all columns, in several tables if the console is too narrow for one.
+        console: where to print.
     """
     console = output_console(console)
     for part in _parts(run, saved_as, console, wide=wide):
@@ -188,7 +192,7 @@ def show_run(
 def _parts(
     run: Run, saved_as: str, console: TextConsole, *, wide: bool
 ) -> Iterator[RenderableType]:
-    """For each model and clip the answer in words and a table, best first; then the notes."""
+    """For each model and clip the answer in words and a table, then the notes."""
     found = tables_of(run.cells)
     left_out: list[str] = []
     for number, table in enumerate(shown_tables(run)):
@@ -223,12 +227,12 @@ def _parts(
 
 
 def _grouped(run: Run, command: str) -> list[str]:
-    """The notes of the run; one that concerns several cells is one line.
+    """The notes of the run; equal notes of several cells are one line.
 
     Args:
-        run: what is shown.
-        command: what shows each cell's note where many have one of the same kind, of which only the
-            first is in words here; empty to have all.
+        run: the run to show.
+        command: shows all notes. If many cells have notes of one kind, only the first is printed
+            here, and this command is named for the others; if empty, all are printed.
     """
     labels = named.labels_of(run.cells)
     by_kind: dict[str, dict[str, list[str]]] = {}
@@ -240,7 +244,7 @@ def _grouped(run: Run, command: str) -> list[str]:
         lines = [f"{'; '.join(names)}: {kind}: {text}" for text, names in texts.items()]
         if command and len(lines) > _MOST_OF_A_KIND:
             others = dict.fromkeys(name for names in list(texts.values())[1:] for name in names)
-            lines[1:] = [f"{'; '.join(others)}: {kind}, too: {command}"]
+            lines[1:] = [f"{'; '.join(others)}: also {kind}; see {command}"]
         notes += lines
     return [printable_line(clipped(line, LONGEST_MESSAGE)) for line in dict.fromkeys(notes)]
 

@@ -41,7 +41,7 @@ def show_scores(
         first, accuracy = ranked[0], found[ranked[0].id]
         caption = f"{first.model.name} on {first.clip.name}, {accuracy.normalizer}"
         table = accuracy_table(ranked, found, names, caption=caption)
-        # How each was compared is in the lines below.
+        # The notes name how each was compared, so the last column is left out.
         for part in fitted(table.with_columns(range(len(table.columns) - 1)), console):
             console.print(part)
         console.print(lines(dict.fromkeys(_notes(group, ranked, found, names)), console))
@@ -62,7 +62,7 @@ def _notes(
 ) -> Iterable[str]:
     against = references(found[cell.id] for cell in scored)
     if not against:
-        yield "No reference backend among them, so none is compared."
+        yield "None of these is a reference backend, so no error rates are compared."
     for cell in group:
         if cell.id in against:
             yield f"Compared with {names[cell.id]}; a positive difference means more errors."
@@ -141,7 +141,7 @@ def show_diff(
     """Print differences; on a terminal correct words are green and wrong ones red.
 
     Args:
-        title: what is compared.
+        title: names what is compared.
         recordings: in order.
         console: by default stdout; lines are not wrapped if it is a pipe.
     """

@@ -131,7 +131,7 @@ class Adaptive:
     def _limit(self) -> str:
         if self.request.budget_s is not None:
             return f"the {self.request.budget_s:g} s of --budget"
-        return "the time for pairs without a verdict"
+        return "the time for undecided pairs"
 
     def _decide(self, number: int, failed: Collection[str], budgets: Mapping[str, Budget]) -> None:
         run = assemble(self.manifest, self.events, running=True)
@@ -146,7 +146,7 @@ class Adaptive:
         if self.current and not later:
             self.current = frozenset()
             option = " (--max-rounds)" if self.request.limited_otherwise else ""
-            reason = f"{reason}; {number} rounds are the maximum{option}"
+            reason = f"{reason}, and {number} rounds are the maximum{option}"
         self._write(number, later[0] if later and self.current else number, reason)
 
     def _too_wide(self, compared: RunComparison, target: float) -> tuple[set[str], str]:
@@ -170,7 +170,7 @@ class Adaptive:
         if state.reached:
             return set(), f"every interval is at most {target:.1%} wide"
         width = "unknown" if state.widest is None else f"{state.widest:.1%}"
-        return chosen, f"the interval of {state.name} is {width} wide, {target:.1%} was requested"
+        return chosen, f"the interval of {state.name} is {width} wide, above {target:.1%}"
 
     def _undecided(
         self, compared: RunComparison, number: int, budgets: Mapping[str, Budget]
@@ -179,7 +179,7 @@ class Adaptive:
         rankings = {id(group): group.ranking for group in compared.groups.values()}.values()
         pairs = [pair for each in rankings for pair in each.pairs]
         if all(pair.verdict is not Verdict.AMBIGUOUS for pair in pairs):
-            return (), "every pair has a verdict" if pairs else ""
+            return (), "all pairs of cells have a verdict" if pairs else ""
         extra = self.looks[-1] - number if self.request.budget_s is None else 0
         chosen = stopping.undecided_cells(
             *rankings,
@@ -190,8 +190,8 @@ class Adaptive:
             left_rounds=extra or None,
         )
         if not chosen:
-            return (), "no pair without a verdict is likely to get one in the time left"
-        return chosen, f"{len(chosen)} cells are in pairs without a verdict"
+            return (), "the time left is unlikely to decide another pair of cells"
+        return chosen, f"{len(chosen)} cells are in undecided pairs"
 
     def _write(self, number: int, until: int, reason: str) -> None:
         self.record(

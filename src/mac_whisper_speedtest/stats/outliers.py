@@ -154,7 +154,7 @@ def _causes(timing: Timing, usual: _Usual, *, slow: bool) -> Iterator[str]:
         if more if slow else fewer:
             yield f"{timing.tokens} tokens instead of {tokens:g}"
     if timing.text_differs:
-        yield "gave another text"
+        yield "its text differs"
     if not slow:
         return
     share = timing.outside_share

@@ -188,7 +188,7 @@ def _gate(
     if theirs is None or ours is None:
         return None
     judged = gate.judge_gate(theirs, ours)
-    return replace(judged, how=f"{judged.how}, over the {len(both)} recordings that both reached")
+    return replace(judged, how=f"{judged.how}, over the {len(both)} recordings that both measured")
 
 
 def result(judged: CellAccuracy) -> s.AccuracyResult:

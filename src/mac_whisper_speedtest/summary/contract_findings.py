@@ -1,4 +1,4 @@
-"""Whether a backend did what it was asked to do, where it was asked to do it."""
+"""Whether a backend did the requested work on the requested device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mac_whisper_speedtest.machine.gpu import unused_kind
 from mac_whisper_speedtest.results import schema as s
 
 SEGMENT_SLACK_S = 1.0
-"""Whisper pads the last window with silence and may set a time into it; seen up to 0.5 s."""
+"""Whisper pads the last window with silence and may predict a time in it; up to 0.5 s observed."""
 SEGMENT_ORDER_S = 0.02
 """Whisper's timestamps count in steps of 0.02 s."""
 _GENERIC_DEVICES = {"metal": "gpu", "mps": "gpu", "cuda": "gpu", "rocm": "gpu", "vulkan": "gpu"}
@@ -23,14 +23,14 @@ _SAME_PRECISION = {
 _LIBRARY_DEVICES = {"mlx": ("metal",), "ctranslate2": ("cuda",), "torch": ("cuda", "mps")}
 """Libraries → the GPUs that they use as they are installed; of several, the first computes."""
 _FOR_CORE_ML = "ggml-coreml"
-"""The format of weights that has an encoder for Core ML beside those for any other device."""
+"""The weights format with an extra encoder for Core ML."""
 _SAYS_NOTHING = {"", "auto", "default", "unknown"}
 Pair = tuple[str, str]
-"""What was asked for, and what was used."""
+"""What was requested, and what was used."""
 
 
 def fallbacks(*, device: Pair, precision: Pair) -> list[str]:
-    """Where what a worker loaded is not what it was asked for, in words."""
+    """How what a worker loaded differs from the request, in words."""
     return [
         *_differs(device, _same_device, "ran on"),
         *_differs(precision, _same_precision, "computed in"),
@@ -38,7 +38,7 @@ def fallbacks(*, device: Pair, precision: Pair) -> list[str]:
 
 
 def not_in_core_ml(weights_format: str, used: str) -> list[str]:
-    """Where an encoder for Core ML was handed over, and Core ML did not load it, in words.
+    """That Core ML did not load the encoder it was given, in words.
 
     whisper.cpp then logs the failure and runs its own encoder.
     """
@@ -48,7 +48,7 @@ def not_in_core_ml(weights_format: str, used: str) -> list[str]:
 
 
 def contract(cell: s.CellResult) -> Iterator[str]:
-    """Other work than was asked for, and reports that the worker's own answers contradict."""
+    """Work other than requested, and reports that the worker's own answers contradict."""
     if cell.contract.deviations:
         yield "; ".join(_deviation(each) for each in cell.contract.deviations)
     effective = cell.contract.effective
@@ -57,19 +57,19 @@ def contract(cell: s.CellResult) -> Iterator[str]:
         reported = effective.get(setting)
         known = reported is not None and described is not None and setting not in deviating
         if known and reported != described:
-            yield f"{setting}: {reported}, but its description says {described}"
+            yield f"{setting}: reported {reported}, but declared {described}"
     reported = effective.get("language")
     spoken = {each.language for each in cell.samples if each.language and len(each.language) == 2}
     if isinstance(reported, str) and len(reported) == 2 and spoken - {reported}:
         others = ", ".join(sorted(spoken - {reported}))
-        yield f"reports language {reported}, but its transcripts are in {others}"
+        yield f"reported language {reported}, but its transcripts are in {others}"
     yield from _languages(cell)
     if effective.get("timestamps") is True:
         yield from _times(cell)
 
 
 def _languages(cell: s.CellResult) -> Iterator[str]:
-    """Recordings that were decoded in another language than they are spoken in, unless asked to."""
+    """Recordings that were decoded in the wrong language, unless a language was requested."""
     if cell.contract.requested.get("language") not in {None, OWN_LANGUAGE}:
         return
     spoken = {each.name: each.language for each in cell.clip.recordings if each.language}
@@ -83,13 +83,13 @@ def _languages(cell: s.CellResult) -> Iterator[str]:
         name, used = next(iter(other.items()))
         such = f", such as {name}" if name else ""
         yield (
-            f"decoded {len(other)} of {len(looked)} recordings in another language than they are "
-            f"spoken in{such}: {used}, not {spoken[name]}"
+            f"decoded {len(other)} of {len(looked)} recordings in the wrong language{such}: "
+            f"{used} instead of {spoken[name]}"
         )
 
 
 def device(cell: s.CellResult) -> Iterator[str]:
-    """Another device than was requested, different ones, or none that is named."""
+    """A device other than requested, several devices, or no reported device."""
     pairs = [(load.device_asked, load.device) for load in cell.loads]
     yield from dict.fromkeys(
         message for pair in pairs for message in _differs(pair, _same_device, "ran on")
@@ -99,13 +99,13 @@ def device(cell: s.CellResult) -> Iterator[str]:
         message for each in used for message in not_in_core_ml(cell.model.info.format, each)
     )
     if len(used) > 1:
-        yield f"not the same in every process: {', '.join(used)}"
+        yield f"differed between processes: {', '.join(used)}"
     if any(each.lower() in _SAYS_NOTHING for each in used):
-        yield "does not say what it ran on"
+        yield "not reported by the backend"
 
 
 def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
-    """The CPU, where nothing asked for it and the library could have used the machine's GPU."""
+    """The CPU, although it was not requested and the library can use the machine's GPU."""
     if machine.os == "Linux":
         present = {"cuda"} if machine.gpus else set()  # only NVIDIA's are detected there
     else:
@@ -118,15 +118,15 @@ def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
     if unused_kind(present, _LIBRARY_DEVICES[library], ["cpu"]):
         why = cell.backend.details.get("cuda") or _too_new(cell.backend.versions, machine)
         arm = library == "ctranslate2" and machine.architecture != "x86_64"
-        able = f"has no CUDA on {machine.architecture}" if arm else "can use one"
+        able = f"has no CUDA on {machine.architecture}" if arm else "can use it"
         yield (
-            f"ran on the CPU, though the machine has the GPU {machine.gpus[0]} "
+            f"ran on the CPU although the machine has the GPU {machine.gpus[0]} "
             f"({library} {cell.backend.versions[library]} {able})" + (f": {why}" if why else "")
         )
 
 
 def older_build(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
-    """A build of MLX for an older macOS than the machine's, where there is a newer one."""
+    """A build of MLX for an older macOS than the machine's, although a newer build exists."""
     if found := mlx_wheel.too_old(
         cell.backend.versions.get(mlx_wheel.NAME, ""), machine.os_version
     ):
@@ -134,55 +134,55 @@ def older_build(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
 
 
 def _too_new(versions: Mapping[str, str], machine: s.MachineInfo) -> str:
-    """Where a library is built for another CUDA than the driver supports, in words."""
+    """That a library is built for a CUDA version that the driver does not support, in words."""
     built, supported = versions.get("cuda", ""), machine.cuda or ""
     if built.partition(".")[0] == supported.partition(".")[0] or not (built and supported):
         return ""
-    return f"it is built for CUDA {built}, and the driver supports {supported}"
+    return f"it is built for CUDA {built}, but the driver supports {supported}"
 
 
 def precision(cell: s.CellResult) -> Iterator[str]:
-    """Another precision than was requested, or different ones."""
+    """A precision other than requested, or several precisions."""
     pairs = [(load.precision_asked, load.precision) for load in cell.loads]
     yield from dict.fromkeys(
         message for pair in pairs for message in _differs(pair, _same_precision, "computed in")
     )
     used = dict.fromkeys(each for _, each in pairs)
     if len(used) > 1:
-        yield f"not the same in every process: {', '.join(used)}"
+        yield f"differed between processes: {', '.join(used)}"
 
 
 def _times(cell: s.CellResult) -> Iterator[str]:
-    """What is wrong with the times of segments that are said to be predicted."""
+    """What is wrong with the reported times of segments."""
     spoken = [sample for sample in cell.samples if sample.text.strip()]
     segments = [segment for sample in spoken for segment in sample.segments]
     if spoken and not any(segment.end_s > segment.start_s for segment in segments):
-        yield "reports timestamps, but gives no times"
+        yield "reported timestamps, but its segments have no times"
         return
     lengths = {each.name: each.seconds for each in cell.clip.recordings}
     for sample in spoken:
         last = max((segment.end_s for segment in sample.segments), default=0.0)
         audio_s = lengths[sample.utterance]
         if last > audio_s + SEGMENT_SLACK_S:
-            yield f"gives a time of {last:.1f} s in audio of {audio_s:.1f} s"
+            yield f"a segment ends at {last:.1f} s in audio of {audio_s:.1f} s"
             break
     if any(segment.end_s < segment.start_s for segment in segments) or any(
         after.start_s < before.start_s - SEGMENT_ORDER_S
         for sample in spoken
         for before, after in itertools.pairwise(sample.segments)
     ):
-        yield "gives segments whose times are not in order"
+        yield "its segments are not in order of time"
 
 
 def _differs(pair: Pair, same: Callable[[str, str], bool], verb: str) -> list[str]:
     asked, used = pair
     if asked == "auto" or same(asked.lower(), used.lower()):
         return []
-    return [f"{verb} {used}, asked for {asked}"]
+    return [f"{verb} {used}, although {asked} was requested"]
 
 
 def _same_device(asked: str, used: str) -> bool:
-    """Whether one names the other: ``gpu`` is any GPU, ``cuda`` any of them."""
+    """Whether one name includes the other: ``gpu`` is any GPU, ``cuda`` any CUDA device."""
     family = used.partition(":")[0]
     return asked in {used, family, _GENERIC_DEVICES.get(family)} or (
         used == _GENERIC_DEVICES.get(asked.partition(":")[0])

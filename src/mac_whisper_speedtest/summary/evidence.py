@@ -1,7 +1,7 @@
-"""Whether the figures of one run agree with each other, as those that were measured do. Pure.
+"""Whether the figures of one run agree with each other, as measured figures do. Pure.
 
-A forger who divides some times has to change a dozen others with them. What is found here needs no
-other run; it is a doubt, and no proof.
+A forger who divides some times has to change a dozen other figures to match. These checks need no
+other run; what they find is a doubt, not a proof.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ CPU_SLACK_S = 0.1
 """Processor time may exceed cores × wall time by this factor and this many seconds: a system counts
 it in ticks of 10 ms for every thread."""
 CLOCK_SLACK_S, CLOCK_SLACK_RATIO = 0.1, 0.25
-"""A worker's own time may differ by this much from the tool's; a finding says so much earlier."""
+"""A worker's own time may differ by this much from the tool's; a finding reports less than that."""
 JOURNAL_SLACK = 1.05
 JOURNAL_SLACK_S = 0.05
 UNACCOUNTED_S = 0.5
-"""Between two samples of a process lie one write to the disk and some readings: 20 to 150 ms."""
+"""One write to the disk and some readings happen between two samples of a process: 20 to 150 ms."""
 MIN_EQUAL = 6
-"""As many times of one recording that are equal to the last digit are not measured, unless they are
-whole milliseconds: some clocks have no others."""
+"""This many times of one recording that are equal to the last digit were not measured, unless they
+are whole milliseconds: some clocks count in these."""
 
 MOST_WATTS = 1500
-"""Of a machine's processors and memory, and of each of its GPUs (a B200 draws 1000)."""
+"""Most power of a machine's processors and memory, and of each GPU (a B200 draws 1000 W)."""
 
 _PEAK_OF_CORE = {"float32": 6e9 * 64, "": 6e9 * 2048}
 """Precision → operations per second of one core at 6 GHz: two 512-bit multiply-adds of 32-bit
@@ -49,12 +49,12 @@ _WHISPERS = {
 }
 """Size → width, and layers of Whisper's encoder and decoder (Radford et al. 2022, table 1)."""
 _FEWER_LAYERS = {"turbo": 4, "distil": 2}
-"""Part of a name → layers of the decoder, where it has not those of its size."""
+"""Part of a name → layers of the decoder, where they differ from those of its size."""
 _POSITIONS, _WINDOW_S, _VOCABULARY = 1500, 30.0, 51_864
 
 
 def doubts_of_cell(cell: s.CellResult, machine: s.MachineInfo) -> list[str]:
-    """What in a cell's samples contradicts the rest of it, in words."""
+    """Contradictions between a cell's samples and its other figures, in words."""
     timed = [each for each in timed_samples(cell) if not each.failed]
     return [
         *_processor_time(timed, machine),
@@ -73,8 +73,8 @@ def _processor_time(timed: Sequence[s.SampleResult], machine: s.MachineInfo) -> 
         used_s = max(sample.cpu_s or 0.0, sample.tree_cpu_s or 0.0)
         if used_s > cores * sample.wall_s * CORES_SLACK + CPU_SLACK_S:
             yield (
-                f"{used_s:.2f} s of processor time in {sample.wall_s:.2f} s on {cores} cores, "
-                f"more than there are"
+                f"it reports {used_s:.2f} s of processor time in {sample.wall_s:.2f} s, more than "
+                f"{cores} cores can give"
             )
             return
 
@@ -87,7 +87,7 @@ def _own_clock(timed: Sequence[s.SampleResult]) -> Iterator[str]:
     ]
     if apart and len(apart) >= CLOCK_SHARE * len(timed):
         worst = max(apart, key=lambda sample: abs(sample.wall_s - sample.seconds))
-        yield f"its worker reports {worst.seconds:.3f} s where {worst.wall_s:.3f} s passed"
+        yield f"its worker reported {worst.seconds:.3f} s for a call that took {worst.wall_s:.3f} s"
 
 
 def _equal_times(timed: Sequence[s.SampleResult]) -> Iterator[str]:
@@ -101,33 +101,33 @@ def _equal_times(timed: Sequence[s.SampleResult]) -> Iterator[str]:
             and len(set(each)) == 1
             and abs(milliseconds - round(milliseconds)) > 1e-6
         ):
-            yield f"{len(each)} times are equal to the last digit: {each[0]!r} s"
+            yield f"{len(each)} measured times are equal to the last digit: {each[0]!r} s"
             return
 
 
 def _too_fast(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
-    """Against the operations of the network, on hardware that is never that fast."""
+    """More operations per second than any such hardware can compute."""
     fastest = fastest_rtfx(cell, machine)
     rtfx = summary_of(cell).rtfx
     if fastest is not None and rtfx is not None and rtfx > fastest:
-        yield f"{rtfx:.0f} times real time; its network allows {fastest:.0f} on this machine"
+        yield f"{rtfx:.0f} times real time; at most {fastest:.0f} is possible on this machine"
 
 
 def _power(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
-    """Energy and time of a cell give the power that it drew."""
+    """More power, from the cell's energy and time, than such a machine can draw."""
     summary = summary_of(cell)
     if summary.joules_per_audio_hour is None or summary.rtfx is None:
         return
     watts = summary.joules_per_audio_hour * summary.rtfx / 3600
     most = MOST_WATTS * (1 + len(machine.gpus or []))
     if watts > most:
-        yield f"its energy and its time give {watts:.0f} W; such a machine draws {most:.0f} at most"
+        yield f"its energy and time imply {watts:.0f} W; such a machine draws at most {most:.0f} W"
 
 
 def fastest_rtfx(cell: s.CellResult, machine: s.MachineInfo) -> float | None:
-    """RTFx that no machine of the kind exceeds; ``None`` for networks that are not Whisper's.
+    """The highest possible RTFx on such a machine; ``None`` for networks other than Whisper's.
 
-    Not for cells that skip silence, whose windows are fewer than assumed.
+    Also ``None`` for cells that skip silence: they compute fewer windows than assumed.
     """
     name = cell.model.name
     size = name.removeprefix("distil-").partition(".")[0].partition("-")[0]
@@ -148,7 +148,7 @@ def fastest_rtfx(cell: s.CellResult, machine: s.MachineInfo) -> float | None:
 
 
 def _encoder_operations(width: int, layers: int) -> float:
-    """Of an audio second, in windows of 30 s whatever is said in them.
+    """Operations per second of audio, in full windows of 30 s.
 
     Per position and layer: 12 · width² multiplications for its matrices and 2 · positions · width
     for attention.
@@ -158,7 +158,7 @@ def _encoder_operations(width: int, layers: int) -> float:
 
 
 def _token_operations(width: int, layers: int) -> float:
-    """Of a token, however many are computed at once.
+    """Operations per token, independent of how many are computed at once.
 
     Per layer 14 · width² multiplications (attention to the text, to the audio, and two matrices of
     4 · width²), then the vocabulary's matrix. Attention's own products are left out.
@@ -167,12 +167,12 @@ def _token_operations(width: int, layers: int) -> float:
 
 
 class JournalClock:
-    """Holds samples against the times at which their lines were written.
+    """Compares the times of samples with the times at which their journal lines were written.
 
-    A line is written when its sample has ended. So a sample has lasted no longer than since the
-    line before, and, as nothing else is done between two of one process, hardly shorter. Where
-    most cells lasted longer than the journal had time for, it was not written while they were
-    measured (a tool may have copied it), and says nothing of any of them.
+    A line is written when its sample ends. So a sample cannot have lasted longer than the gap to
+    the line before and, between two samples of one process, hardly less. If most cells lasted
+    longer than these gaps, the journal was not written during the measurement (a tool may have
+    copied it) and proves nothing about any cell.
     """
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class JournalClock:
         if event.wall_s > gap_s * JOURNAL_SLACK + JOURNAL_SLACK_S:
             self._too_long.setdefault(
                 event.cell,
-                f"a sample lasted {event.wall_s:.2f} s, and was written {gap_s:.2f} s after the "
+                f"a sample lasted {event.wall_s:.2f} s, but was recorded {gap_s:.2f} s after the "
                 "line before it",
             )
         if isinstance(before[1], s.Sample) and _process(before[1]) == _process(event):
@@ -205,7 +205,8 @@ class JournalClock:
             wall_s = statistics.median(wall for _, wall in pairs)
             if gap_s - wall_s > max(UNACCOUNTED_S, wall_s):
                 found.setdefault(
-                    cell, f"its samples lasted {wall_s:.2f} s, and were written {gap_s:.2f} s apart"
+                    cell,
+                    f"its samples lasted {wall_s:.2f} s, but were recorded {gap_s:.2f} s apart",
                 )
         return found
 

@@ -1,4 +1,4 @@
-"""A run with its figures, without what computes them unless they must be computed."""
+"""A run with its figures; the code that computes them is imported only if needed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 
 
 def with_figures(run: RunDirectory) -> s.Run:
-    """The run in a directory with its figures: as sealed where that is proven, else computed.
+    """The run in a directory with its figures: the sealed ones if proven current, else computed.
 
-    What has to show that figures follow from samples computes them: ``summarize(run.replay())``.
+    To prove that figures follow from samples, compute them: ``summarize(run.replay())``.
 
     Raises:
         StorageError: the manifest is missing or damaged, or the journal cannot be read.
@@ -17,7 +17,7 @@ def with_figures(run: RunDirectory) -> s.Run:
     sealed = run.sealed()
     if sealed is not None:
         return sealed
-    # Statistics, accuracy and meters: two fifths of the time of `show`, whose run mostly is sealed.
+    # These imports take two fifths of the time of `show`, and most runs are sealed.
     from mac_whisper_speedtest.summary.summarize import summarize
 
     return summarize(run.replay())

@@ -1,7 +1,7 @@
-"""What a reader must know beside a number: one pure function per kind of finding.
+"""Findings: what a reader must know about a cell's figures. One pure function per kind.
 
-Each looks at a cell's raw samples and says what does not fit. docs/explanation/method.md, "What the
-tool notices by itself", has the same rules in words, and what none of them can notice.
+docs/explanation/method.md, "What the tool notices by itself", has the same rules in words, and what
+none of them can notice.
 """
 
 from __future__ import annotations
@@ -23,71 +23,72 @@ from mac_whisper_speedtest.summary import samples as cell_samples
 CLOCK_SLACK_S = 0.05
 CLOCK_SLACK_RATIO = 0.05
 """A worker's own time and the supervisor's wall time around the same call differ by the messages
-between them: well under 50 ms, seen 0.2–5 ms. More than that and 5 % of the call means that work
-was done outside the worker's clock, or that its clock is wrong."""
+between them: well under 50 ms, 0.2–5 ms observed. More than that and 5 % of the call means that
+work was done outside the worker's clock, or that its clock is wrong."""
 CLOCK_SHARE = 0.5
-"""Of the calls that must be so: on two cores with seventeen programs that want them, an answer lay
-about for more than 50 ms every now and then. What a backend leaves out, it leaves out always."""
+"""Share of a cell's calls whose clocks must disagree. With seventeen busy programs on two cores, a
+single answer was now and then delayed by more than 50 ms; a backend that leaves work out of its
+times does so in every call."""
 LOAD_SLACK_S = 0.25
-"""The same for loads: a process may have one only, which a busy machine must not spoil."""
+"""The same for loads; larger, because a process may have a single load."""
 
 BUSY_AFTER_S = 0.5
-"""A worker that computes on for so long after its last answer has not finished what it was timed
-for. Idle OpenMP threads spin for 0.2 s (KMP_BLOCKTIME's default in LLVM's runtime): not that."""
+"""A worker that still computes this long after its last answer has not finished the work that was
+timed. Idle OpenMP threads spin for only 0.2 s (default of KMP_BLOCKTIME in LLVM's runtime)."""
 
 SLOW_FIRST_RATIO = 2.0
 SLOW_FIRST_S = 0.25
-"""A first call is slow when it takes twice the usual and a quarter of a second more. Cold processor
+"""A first call is slow when it takes twice the usual time and at least 0.25 s more. Cold processor
 caches cost a few per cent; compilation costs 3–10 s and late imports 10–20 × the call
 (claude-code-tools#131, vllm#30706). A single delay below 0.25 s is not worth reporting."""
 
 LATE_LOAD_SHARE = 0.5
 LATE_LOAD_MIN_BYTES = 30_000_000
-"""Weights came with the first call when memory grew by half of their size in it, and by less than
-that in the load. Where that is below 30 MB, numpy (about 20 MB, with the first recording) and
-buffers could be mistaken for them, and nothing is reported."""
+"""The first call loaded the weights if memory grew by at least half of their size in it, and by
+less than that in the load. Where half their size is below 30 MB nothing is reported: numpy (about
+20 MB, with the first recording) and buffers could be mistaken for weights."""
 
 DRIFT_RATIO = 0.10
 DRIFT_Z = 2.576
-"""Drift is a trend of more than 10 % that chance gives in 1 % of runs without one: two-sided,
+"""Drift is a trend of more than 10 % that chance produces in 1 % of runs without a trend: two-sided
 normal approximation with continuity correction of Mann–Kendall's S (Mann 1945, Kendall 1975),
 summed over processes as in Hirsch, Slack and Smith (1982). Throttling costs a third (mlx-lm#1010).
-What has fewer samples than 2 × 4, 3 × 4, 4 × 3 or 6 rounds cannot reach it."""
+Fewer samples than 2 × 4, 3 × 4, 4 × 3 or 6 rounds cannot be significant."""
 
 TREND_VALUES = 500
-"""A longer series is looked at in so many parts, each by its median: pairs grow with the square."""
+"""A longer series is reduced to the medians of this many parts: pairs grow with the square."""
 
 LEAK_STEPS = 4
 LEAK_RATIO = 0.05
 LEAK_BYTES = 50_000_000
 LEAK_TAPER = 0.75
 """Memory leaks when the peak rises at every call (at least four times in all, twice in a process),
-by 5 % or 50 MB in a process, and the last rise has three quarters of the first: caches and
-allocators that approach their size rise less and less."""
+by 5 % or 50 MB in a process, and the last rise is at least three quarters of the first: the rises
+of caches and allocators become smaller."""
 
 GROWTH_RATIO = 0.05
 GROWTH_BYTES = 20_000_000
-"""A peak that differs by less between the first call and the last is one and the same figure."""
+"""A smaller difference between the peaks after the first and the last call is ignored."""
 
 
 THREADS_RATIO = 1.25
 THREADS_CORES = 0.5
 THREADS_WALL_S = 0.5
-"""More cores than the threads that were asked for: by a quarter and half a core (the thread that
-waits for the others, Python's and a driver's use little), over samples of half a second together:
-ticks of processor time are hundredths of a second."""
+"""More cores in use than threads requested: by a quarter plus half a core (the waiting thread,
+Python's and a driver's threads use little), over samples that last at least half a second in all,
+because processor time is counted in hundredths of a second."""
 
 
 EFFICIENCY_SHARE = 0.5
 EFFICIENCY_S = 0.5
-"""Of the processor time of all samples together; macOS gives threads of usual priority the fast
-cores as long as there are any."""
+"""Of the processor time of all samples; macOS puts threads of normal priority on the fast cores
+while any are free."""
 
 
 def findings_for_cell(
     run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]
 ) -> list[s.Finding]:
-    """Everything there is to say beside the figures of ``cell``: a finding of each kind at most.
+    """The findings of ``cell``, at most one of each kind.
 
     Args:
         run: the cell's run; summaries are not looked at.
@@ -95,7 +96,7 @@ def findings_for_cell(
         timed: the cell's timed samples that count.
     """
     figure = memory_figures.figure_on(run.manifest.machine.os)
-    said = (
+    by_kind = (
         ("contract", contract_findings.contract(cell)),
         (
             "device",
@@ -126,30 +127,33 @@ def findings_for_cell(
         ("placement", text_findings.placement(run, cell)),
     )
     return [
-        s.Finding(kind=kind, message=message) for kind, each in said if (message := "; ".join(each))
+        s.Finding(kind=kind, message=message)
+        for kind, each in by_kind
+        if (message := "; ".join(each))
     ]
 
 
 def clock(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
-    """Work that the worker's own clock did not see."""
+    """Work outside the worker's own clock."""
     liars = [sample for sample in timed if clocks_disagree(sample.seconds, sample.wall_s)]
     if liars and len(liars) >= CLOCK_SHARE * len(timed):
         worst = max(liars, key=lambda sample: abs(sample.wall_s - sample.seconds))
         yield (
-            f"reports {worst.seconds:.3f} s where {worst.wall_s:.3f} s passed: work outside its "
-            "clock"
+            f"the backend reported {worst.seconds:.3f} s for a call that took {worst.wall_s:.3f} s:"
+            " its speed is not reliable"
         )
     loads = [load for load in cell.loads if load.load_wall_s - load.load_s > LOAD_SLACK_S]
     if loads and len(loads) == len(cell.loads):
         yield (
-            f"reports a load of {loads[0].load_s:.3f} s where {loads[0].load_wall_s:.3f} s passed"
+            f"the backend reported {loads[0].load_s:.3f} s for a load that took "
+            f"{loads[0].load_wall_s:.3f} s"
         )
     busy = [end.busy_after_s for end in cell.endings if end.busy_after_s is not None]
     long = [each for each in busy if each >= BUSY_AFTER_S]
     if long:
         yield (
-            f"still computing {BUSY_AFTER_S:g} s after its last answer, in {len(long)} of "
-            f"{len(busy)} processes: work outside its clock"
+            f"still computing {BUSY_AFTER_S:g} s after its last answer in {len(long)} of "
+            f"{len(busy)} processes: its times leave out work"
         )
 
 
@@ -159,12 +163,12 @@ def clocks_disagree(seconds: float, wall_s: float) -> bool:
 
 
 def first_call(cell: s.CellResult) -> Iterator[str]:
-    """A first call that did what later ones need not: compile, fill caches, load the weights."""
+    """A first call that did one-time work: compilation, filling caches, loading weights."""
     slow: list[tuple[float, float, tuple[int, int]]] = []
     processes = _processes(cell)
     for key, calls in processes.items():
         firsts = [each.seconds for each in calls if each.kind == "warmup"]
-        spoken = calls[0].utterance  # what the first call was about
+        spoken = calls[0].utterance
         usual = [
             each.seconds
             for each in calls
@@ -180,22 +184,22 @@ def first_call(cell: s.CellResult) -> Iterator[str]:
         factor = f"{first / median:.0f} × the usual {median:.3f} s" if median > 0 else "later 0 s"
         yield (
             f"took {first:.2f} s, {factor}, in {len(slow)} of {len(processes)} processes: "
-            f"{_late_load(cell, key) or 'it compiled, filled caches, or loaded something late'}"
+            f"{_late_load(cell, key) or 'compilation, caches or late loading'}; medians exclude it"
         )
 
 
 def drift(timed: Sequence[s.SampleResult]) -> Iterator[str]:
-    """A speed that changes: inside the processes, or from round to round."""
+    """A speed that changes within processes or from round to round."""
     good = [sample for sample in timed if not sample.failed]
     rounds: defaultdict[int, list[float]] = defaultdict(list)
     for sample, relative in zip(good, cell_samples.relative(good), strict=True):
         rounds[sample.round].append(relative)
     inside = trend(list(rounds.values()))
     if inside is not None:
-        yield _drifts(inside, "from a process's first sample to its last")
+        yield _drifts(inside, "between the first and last sample of a process")
     across = trend([[statistics.median(each) for _, each in sorted(rounds.items())]])
     if across is not None:
-        yield _drifts(across, "from the first round to the last")
+        yield _drifts(across, "between the first and last round")
 
 
 def trend(blocks: Sequence[Sequence[float]]) -> float | None:
@@ -230,24 +234,24 @@ def trend(blocks: Sequence[Sequence[float]]) -> float | None:
 
 
 def threads(timed: Sequence[s.SampleResult], asked: int) -> Iterator[str]:
-    """More cores in use than threads were asked for, or such as save energy."""
+    """More cores in use than threads requested, or mostly efficiency cores."""
     known = [(each.tree_cpu_s, each.wall_s) for each in timed if each.tree_cpu_s is not None]
     wall_s, cpu_s = sum(wall for _, wall in known), sum(cpu for cpu, _ in known)
     if wall_s >= THREADS_WALL_S and cpu_s / wall_s > THREADS_RATIO * asked + THREADS_CORES:
         yield (
-            f"used {cpu_s / wall_s:.1f} cores with {counted(asked, 'thread')}: something in it "
-            "does not obey --threads"
+            f"used {cpu_s / wall_s:.1f} cores although --threads is {asked}: its speed is not that "
+            f"of {counted(asked, 'thread')}"
         )
     slow_s = sum(each.efficiency_cpu_s or 0.0 for each in timed)
     if slow_s >= EFFICIENCY_S and slow_s > EFFICIENCY_SHARE * cpu_s:
         yield (
-            f"spent {slow_s / cpu_s:.0%} of its processor time on efficiency cores: it has little "
-            "priority, as in the background, or other programs had the fast cores"
+            f"spent {slow_s / cpu_s:.0%} of its processor time on efficiency cores: run in the "
+            "foreground and close other programs"
         )
 
 
 def memory(cell: s.CellResult, figure: MemoryFigure) -> Iterator[str]:
-    """A peak that rises with every call and does not come to rest."""
+    """A peak that rises with every call and does not level off."""
     growths: list[int] = []
     calls = 0
     for process in _processes(cell).values():
@@ -264,15 +268,15 @@ def memory(cell: s.CellResult, figure: MemoryFigure) -> Iterator[str]:
     if calls >= LEAK_STEPS:
         each = sum(growths) / calls
         yield (
-            f"peak memory grew in each of {calls} calls, by {megabytes(each, 1)} a call: it keeps "
-            "what it should give back"
+            f"peak memory grew in each of {calls} calls, by {megabytes(each, 1)} per call: a "
+            "memory leak"
         )
 
 
 def growth(cell: s.CellResult, figure: MemoryFigure) -> Iterator[str]:
     """A peak that is higher after the last call of a process than after its first.
 
-    Only where every call was on the same recording: a longer one needs more.
+    Only where every call was on the same recording: a longer recording needs more memory.
     """
     found: list[tuple[int, int, int]] = []
     processes = _processes(cell).values()
@@ -287,7 +291,7 @@ def growth(cell: s.CellResult, figure: MemoryFigure) -> Iterator[str]:
         yield (
             f"peak memory rose from {megabytes(first)} after the first call of a process to "
             f"{megabytes(last)} after {calls_made} calls, in {len(found)} of {len(processes)} "
-            "processes: it depends on their number"
+            "processes: more calls may need more"
         )
 
 
@@ -301,37 +305,37 @@ def endings(cell: s.CellResult) -> Iterator[str]:
 
 
 def crashes(cell: s.CellResult) -> Iterator[str]:
-    """Processes that did not come to their end, where others did what they had left."""
+    """Processes that failed, where other processes measured their rounds."""
     if cell.status != "ok":
-        return  # that says it already
+        return  # the status shows it
     workers = [end for end in cell.endings if end.attempt is not None and end.status != "skipped"]
     bad = Counter(end.message for end in workers if end.status != "ok")
     if bad:
-        said = "; ".join(f"{text} ({count} ×)" for text, count in bad.items())
+        causes = "; ".join(f"{text} ({count} ×)" for text, count in bad.items())
         yield (
-            f"{bad.total()} of {len(workers)} processes did not come to their end, and others did "
-            f"the rest: {said}"
+            f"{bad.total()} of {len(workers)} processes failed and others finished their rounds: "
+            f"{causes}"
         )
 
 
 def resumed(cell: s.CellResult) -> Iterator[str]:
-    """Rounds whose process was cut off with the whole tool, and that another has finished."""
+    """Rounds that were interrupted with the whole tool and finished by another process."""
     ended = {end.round for end in cell.endings if end.status == "ok"}
     cut = {end.round for end in cell.endings if end.error_class == "Interrupted"} & ended
     if cut:
         rounds = ", ".join(str(number + 1) for number in sorted(cut)[:5])
         yield (
-            f"the run was cut off and taken up again in round {rounds}"
+            f"the run was interrupted and resumed in round {rounds}"
             + (f" and {len(cut) - 5} more" if len(cut) > 5 else "")
-            + ": such a round holds samples of two processes"
+            + ": such a round has samples from two processes"
         )
 
 
 def samples(run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
-    """Fewer samples than were asked for."""
+    """Fewer samples than requested."""
     limit_s, asked = run.manifest.request.max_time_s, cell_samples.asked(run, cell)
     if cell.status == "ok" and len(timed) < asked and limit_s is not None:
-        yield f"{len(timed)} of {asked} timed samples in the {limit_s:g} s of --max-time"
+        yield f"{len(timed)} of {asked} timed samples: the cell's --max-time of {limit_s:g} s ended"
 
 
 def _processes(cell: s.CellResult) -> dict[tuple[int, int], list[s.SampleResult]]:
@@ -343,7 +347,7 @@ def _processes(cell: s.CellResult) -> dict[tuple[int, int], list[s.SampleResult]
 
 
 def _late_load(cell: s.CellResult, process: tuple[int, int]) -> str:
-    """How memory shows that the first call loaded the weights; empty when it does not."""
+    """The growth of memory that shows that the first call loaded the weights; else empty."""
     weights = cell.model.weights
     load = next((each for each in cell.loads if (each.round, each.attempt) == process), None)
     first = next(each for each in _processes(cell)[process] if each.kind == "warmup")
@@ -357,10 +361,10 @@ def _late_load(cell: s.CellResult, process: tuple[int, int]) -> str:
     if enough < LATE_LOAD_MIN_BYTES or in_load >= enough or in_call < enough:
         return ""
     return (
-        f"memory grew by {megabytes(in_call)} in it and by {megabytes(in_load)} in the load, "
-        f"the weights are {megabytes(weights.size_bytes)}: the model is loaded inside it"
+        f"it loaded the model (memory grew by {megabytes(in_call)} in it and by "
+        f"{megabytes(in_load)} in the load; the weights are {megabytes(weights.size_bytes)})"
     )
 
 
 def _drifts(change: float, where: str) -> str:
-    return f"gets {abs(change):.0%} {'slower' if change > 0 else 'faster'} {where}"
+    return f"became {abs(change):.0%} {'slower' if change > 0 else 'faster'} {where}"

@@ -1,4 +1,4 @@
-"""Who is faster than whom among cells that did equal work, from the rounds measured so far."""
+"""Ranking of cells that did equal work, from the rounds measured so far."""
 
 from __future__ import annotations
 
@@ -30,17 +30,16 @@ def equal_work_groups(
 ) -> dict[str, str]:
     """The group of every cell that has a median: cell id → letter, starting at A per table.
 
-    Two cells share a group when they ran the same network on the same clip and decoded with the
-    same effective settings, every one of them; ``strict`` also wants the same device and precision,
-    and no remark in which they differ. Cells that are fast but wrong are classes of their own. In a
-    table the group that kept the contract comes first, then the others by their quickest cell, and
-    what is wrong comes last.
+    Two cells share a group if they ran the same network on the same clip with exactly the same
+    effective decode settings; ``strict`` also requires the same device, precision and remarks.
+    Cells that are fast but wrong have separate groups. In a table the group that kept the contract
+    comes first, then the others by their fastest cell; fast but wrong comes last.
 
     Args:
         cells: of one run.
         medians: cell id → seconds.
-        strict: whether to refuse to rank across any difference at all.
-        wrong: ids of cells that the accuracy gate calls worse.
+        strict: see above.
+        wrong: ids of cells that the accuracy gate judged worse.
     """
     found: dict[str, str] = {}
     tables: dict[tuple[str, str], dict[tuple[str, bool], list[s.CellResult]]] = {}
@@ -92,7 +91,7 @@ class EqualWorkGroup:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Everything that rounds and texts say of a run's cells.
+    """What follows from the rounds and texts of a run's cells.
 
     Attributes:
         rtf: cell id → round → processing seconds per audio second; sound cells only.

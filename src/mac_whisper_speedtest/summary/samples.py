@@ -13,10 +13,10 @@ from mac_whisper_speedtest.results.assemble import rounds_requested
 
 
 def timed_samples(cell: s.CellResult) -> list[s.SampleResult]:
-    """The timed samples that count, failed ones among them, in order of time.
+    """The timed samples that count, including failed ones, in order of time.
 
-    Of a sample that several attempts of a round took, that of the last attempt; of one that was
-    disturbed and retaken, the new one.
+    If several attempts of a round took a sample, the last attempt's counts. A disturbed sample
+    that was retaken does not count.
     """
     taken = [each for each in cell.samples if each.kind == "timed" and not each.retaken]
     if not any(each.attempt for each in taken):
@@ -30,12 +30,12 @@ def replaced_rounds(
     rounds: Sequence[s.RoundResult],
     samples: Sequence[s.SampleResult] | None = None,
 ) -> set[int]:
-    """The rounds that another round replaces, where the cell has samples of that other one.
+    """The rounds that were replaced by another round in which the cell has samples.
 
     Args:
         cell: with its samples.
         rounds: the run's rounds.
-        samples: `timed` of the cell, where that is known already.
+        samples: `timed_samples` of the cell, if known.
     """
     retaken = [each for each in rounds if each.replaced_by is not None]
     if not retaken:
@@ -58,7 +58,7 @@ def round_rtf(
     Args:
         cell: with its samples.
         rounds: the run's rounds: some may have been retaken.
-        samples: `timed` of the cell, where that is known already.
+        samples: `timed_samples` of the cell, if known.
     """
     samples = timed_samples(cell) if samples is None else samples
     left_out = replaced_rounds(cell, rounds, samples)
@@ -86,7 +86,7 @@ def rtf_by_round(
 
 
 def pass_seconds(cell: s.CellResult, samples: Sequence[s.SampleResult]) -> list[float]:
-    """Seconds for the speech, in each pass over it: of those with texts of the most recordings.
+    """Seconds for the speech in each pass, of the passes with texts for the most recordings.
 
     Args:
         cell: with its clip.
@@ -108,11 +108,11 @@ def pass_seconds(cell: s.CellResult, samples: Sequence[s.SampleResult]) -> list[
 def per_audio_second(
     cell: s.CellResult, value: Callable[[s.SampleResult], float | None]
 ) -> float | None:
-    """A value of the samples that count, per second of their audio; ``None`` where none has it.
+    """A value summed over the samples that count, per second of their audio, or ``None``.
 
     Args:
         cell: the cell.
-        value: of a sample; ``None`` where it is not known.
+        value: gives a sample's value, or ``None``.
     """
     lengths = {each.name: each.seconds for each in cell.clip.recordings}
     known = [
@@ -125,7 +125,7 @@ def per_audio_second(
 
 
 def warm_ups(cell: s.CellResult) -> list[list[s.SampleResult]]:
-    """Every process's warm-up calls, in order, of those processes that have any."""
+    """The warm-up calls of every process that has any, in order."""
     found: defaultdict[tuple[int, int], list[s.SampleResult]] = defaultdict(list)
     for sample in cell.samples:
         if sample.kind == "warmup":
@@ -134,7 +134,7 @@ def warm_ups(cell: s.CellResult) -> list[list[s.SampleResult]]:
 
 
 def by_recording(samples: Sequence[s.SampleResult]) -> Mapping[str, list[s.SampleResult]]:
-    """Samples by the name of what was transcribed, in order."""
+    """Samples by the name of their recording, in order."""
     found: defaultdict[str, list[s.SampleResult]] = defaultdict(list)
     for sample in samples:
         found[sample.utterance].append(sample)
@@ -142,7 +142,7 @@ def by_recording(samples: Sequence[s.SampleResult]) -> Mapping[str, list[s.Sampl
 
 
 def relative(samples: Sequence[s.SampleResult]) -> list[float]:
-    """Each sample's seconds as a multiple of its recording's median, so that they compare."""
+    """Each sample's seconds as a multiple of its recording's median."""
     medians = _medians(samples)
     return [
         sample.seconds / medians[sample.utterance] if medians[sample.utterance] > 0 else 1.0
@@ -161,7 +161,7 @@ def _medians(samples: Sequence[s.SampleResult]) -> dict[str, float]:
 State = Literal[
     "counts", "disturbed", "warm-up", "retaken", "round retaken", "attempt retaken", "failed"
 ]
-"""``disturbed`` counts, because the sample could not be retaken."""
+"""``disturbed``: could not be retaken, and counts."""
 COUNTED: frozenset[State] = frozenset({"counts", "disturbed"})
 
 
@@ -217,7 +217,7 @@ def _state(sample: s.SampleResult, last: bool, replaced: bool) -> State:
 
 
 def counted(run: s.Run, cell: s.CellResult) -> list[s.SampleResult]:
-    """The samples that the cell's medians and intervals are made of."""
+    """The samples behind the cell's medians and intervals."""
     return [each.sample for each in classified(run, cell) if each.state in COUNTED]
 
 

@@ -1,4 +1,4 @@
-"""From a run's raw samples to the figures people read: pure, so that any look can do it again."""
+"""From a run's raw samples to its figures: pure, so that they can be recomputed at any time."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def _result(cell: s.CellResult, model: DurationModel) -> s.DurationFit:
 def summarize(run: s.Run) -> s.Run:
     """The run with a summary in every cell.
 
-    Whatever a cell's samples hold: where its figures cannot be computed, it is ``failed`` with the
-    reason, and the other cells are compared without it.
+    A cell whose figures cannot be computed is ``failed`` with the reason, and the other cells are
+    compared without it.
     """
     with contextlib.suppress(Exception):  # arithmetic on arbitrary numbers fails in many ways
         return _summarized(run)
@@ -153,7 +153,7 @@ def _summary(
     timed = [sample for sample in counting if sample.round not in left_out]
     good = [sample for sample in timed if not sample.failed]
     seconds = cell_samples.pass_seconds(cell, good)
-    # Also of a cell that failed later, or was cut off: it did take these times.
+    # A cell that failed or was interrupted later still has the times measured before.
     rtf = _median(cell_samples.round_rtf(cell, run.rounds, counting).values())
     started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
     group = compared.groups.get(cell.id)
@@ -213,7 +213,7 @@ def _summary(
 
 
 def _inverse(rtf: Interval | None) -> s.Bounds | None:
-    """The interval of RTFx from that of RTF: the ends change places."""
+    """The interval of RTFx: the inverse of RTF's."""
     return ranking.bounds(rtf.inverse()) if rtf is not None else None
 
 

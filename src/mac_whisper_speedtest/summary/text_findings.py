@@ -1,4 +1,4 @@
-"""What a cell's texts show beside their error rate: variation, loops, words over silence."""
+"""Findings about a cell's texts (variation, loops, words over silence), its samples and rounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = 3
 
 
 def heard_texts(cell: s.CellResult) -> Iterator[repeatability.SampleText]:
-    """The text of every sample that gave one."""
+    """The text of every sample that has one."""
     for sample in cell.samples:
         if not sample.failed:
             yield repeatability.SampleText(
@@ -43,16 +43,20 @@ def differing(cell: s.CellResult) -> Iterator[str]:
             continue
         claim = cell.contract.effective.get("temperatures") == [0.0]
         yield (
-            f"{found.most} different texts from the same audio"
-            + (f", in {found.differing} of {found.utterances}" if found.utterances > 1 else "")
-            + (", though it reports temperature 0 and no fallback" if claim else "")
+            f"up to {found.most} different texts for the same audio"
+            + (
+                f", in {found.differing} of {found.utterances} recordings"
+                if found.utterances > 1
+                else ""
+            )
+            + (", although it reported temperature 0 without fallback" if claim else "")
             + ("" if found.differing_words else "; only case and punctuation differ")
-            + ("" if found.within_rounds else "; only from process to process")
+            + ("" if found.within_rounds else "; the same within a process")
         )
 
 
 def loop(cell: s.CellResult) -> Iterator[str]:
-    """Transcripts that repeat themselves, as hallucinations do, more than the speaker does."""
+    """Transcripts with more repetition than the speech has, as in hallucinations."""
     spoken = {each.name: each.reference for each in cell.clip.recordings}
     given = [(each.text, spoken[each.utterance]) for each in cell.samples]
     found = {each: hallucination.repetition(*each) for each in dict.fromkeys(given)}
@@ -62,9 +66,9 @@ def loop(cell: s.CellResult) -> Iterator[str]:
 
 
 def silence(cell: s.CellResult) -> Iterator[str]:
-    """Words where nothing is to be heard, in any sample of any recording."""
+    """Words over silence, in any sample of any recording."""
     given = samples.by_recording(cell.samples)
-    looked, said = 0, []
+    looked, found_in = 0, []
     for each in cell.clip.recordings:
         if not each.silences_s or each.name not in given:
             continue
@@ -75,29 +79,29 @@ def silence(cell: s.CellResult) -> Iterator[str]:
         )
         message = next(filter(None, map(hallucination.describe_over_silence, found)), "")
         if message:
-            said.append(f"{each.name}: {message}" if each.name else message)
-    yield from said[:_NAMED]
-    if len(said) > _NAMED:
-        yield f"and in {len(said) - _NAMED} more of {looked} recordings with silence"
+            found_in.append(f"{each.name}: {message}" if each.name else message)
+    yield from found_in[:_NAMED]
+    if len(found_in) > _NAMED:
+        yield f"and in {len(found_in) - _NAMED} more of {looked} recordings with silence"
 
 
 def failures(timed: Sequence[s.SampleResult]) -> Iterator[str]:
-    """Recordings that a backend gave no text for."""
+    """Recordings without a text from the backend."""
     bad = {sample.utterance: sample.failed for sample in timed if sample.failed}
     if bad:
-        name, said = next(iter(bad.items()))
-        asked = len({sample.utterance for sample in timed})
-        yield f"no text for {len(bad)} of {asked} recordings, such as {name}: {said}"
+        name, reason = next(iter(bad.items()))
+        tried = len({sample.utterance for sample in timed})
+        yield f"no text for {len(bad)} of {tried} recordings, such as {name}: {reason}"
 
 
 def unreached(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
-    """Recordings that the cell never came to."""
+    """Recordings that the cell did not reach."""
     reached, all_ = len({sample.utterance for sample in timed}), len(cell.clip.recordings)
     if 0 < reached < all_:
-        yield f"only {reached} of {all_} recordings were reached: figures are of those alone"
+        yield f"only {reached} of {all_} recordings were measured: its figures leave out the others"
 
 
-# What a reader must know beside a number that only the whole run shows: one rule per kind.
+# Findings that need the whole run: one rule per kind.
 
 
 def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
@@ -143,29 +147,32 @@ def disturbed(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[s
     """Samples during which other programs took the processor, or memory was short."""
     retaken = [sample for sample in cell.samples if sample.retaken]
     still = [sample for sample in timed if sample.disturbed]
+    if still:
+        yield (
+            f"{len(still)} of the {len(timed)} samples that count were disturbed "
+            f"({still[0].disturbed}): see speedtest doctor"
+        )
     if retaken:
         were = "sample was" if len(retaken) == 1 else "samples were"
         yield f"{len(retaken)} {were} disturbed and retaken ({retaken[0].disturbed})"
-    if still:
-        yield f"{len(still)} of {len(timed)} samples count although disturbed: {still[0].disturbed}"
 
 
 def machine(run: s.Run, cell: s.CellResult) -> Iterator[str]:
-    """Rounds in which the machine was not what it was before."""
+    """Rounds in which the state of the machine changed."""
     there = {sample.round for sample in cell.samples}
     replaced = samples.replaced_rounds(cell, run.rounds)
     flagged = [each for each in run.rounds if each.flagged and each.round in there]
     for each in flagged[:_NAMED]:
-        end = f"retaken as round {each.replaced_by + 1}" if each.replaced_by else "counts"
+        end = f"retaken as round {each.replaced_by + 1}" if each.replaced_by else "it counts"
         if each.replaced_by is not None and each.round not in replaced:
-            end = "the round that replaces it has no samples, so it counts"
+            end = "it counts, because its replacement has no samples"
         yield f"round {each.round + 1}: {each.flagged} ({end})"
     if len(flagged) > _NAMED:
         yield f"and {len(flagged) - _NAMED} more of {len(there)} rounds"
 
 
 def placement(run: s.Run, cell: s.CellResult) -> Iterator[str]:
-    """Another text than the same backend gives in another precision or on another device."""
+    """A text that differs from the same backend's in another precision or on another device."""
     own = next(heard_texts(cell), None)
     if own is None:
         return
@@ -181,6 +188,6 @@ def placement(run: s.Run, cell: s.CellResult) -> Iterator[str]:
         if pair.differing and mine in {pair.first, pair.second}:
             other_place = pair.second if mine == pair.first else pair.first
             yield (
-                f"another text than on {other_place}, in {pair.differing} of {pair.utterances} "
-                f"recordings ({pair.differing_words} in their words)"
+                f"its text differs from that on {other_place} in {pair.differing} of "
+                f"{pair.utterances} recordings (in {pair.differing_words}, words differ)"
             )

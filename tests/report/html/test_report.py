@@ -81,7 +81,7 @@ def test_the_verdict_comes_first_and_in_words(document: Element) -> None:
     assert "times as long as" in said
     assert "SLOWER" in said
     assert "nonsense 1.2.3 float32 is fast but wrong and ranked separately: its WER is" in said
-    assert "Unavailable on that machine: absent." in said
+    assert "Not available on that machine: absent." in said
     assert "1 of 6 cells failed: broken (crashed)." in said
     assert document.text.index("cells failed") < document.text.index("Ranking")
 
@@ -233,7 +233,7 @@ def test_the_method_names_margin_and_noise_floor() -> None:
     )  # fmt: skip
     run = run_of(FakeCell("a"), FakeCell("b"), noise=noise).run
     page = parse(render_report(run))
-    assert "This run could have found a difference of" in page.text
+    assert "This run could detect a difference of" in page.text
     said = section(page, "method").text
     assert "beyond 3.4%" in said
     assert "The noise floor is 3.4%: fake tiny.en against itself in 12 rounds" in said
