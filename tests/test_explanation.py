@@ -7,6 +7,8 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 from mac_whisper_speedtest.accuracy.gate import REFERENCE_BACKENDS
 from mac_whisper_speedtest.accuracy.normalize import NORMALIZERS
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
@@ -61,3 +63,17 @@ def test_the_reference_backends_are_listed_in_order() -> None:
     text = (FOLDER / "accuracy.md").read_text(encoding="utf-8")
     words = " ".join(text.partition("\n## The accuracy gate\n")[2].split())
     assert ", ".join(REFERENCE_BACKENDS) in words
+
+
+@pytest.mark.parametrize("page", sorted(FOLDER.glob("*.md")), ids=lambda page: page.stem)
+def test_every_option_that_a_page_names_exists(page: Path) -> None:
+    option = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+    reference = (
+        FOLDER.parent / "reference" / "commands.md",
+        FOLDER.parent / "reference" / "run-options.md",
+    )
+    known = {
+        each for path in reference for each in option.findall(path.read_text(encoding="utf-8"))
+    }
+    other_programs = {"--token"}
+    assert set(option.findall(page.read_text(encoding="utf-8"))) - known - other_programs == set()
