@@ -83,3 +83,28 @@ def test_an_answer_has_no_room_for_a_measurement() -> None:
 
     with pytest.raises(ValueError, match="median"):
         job.decode_answer(job.encode(answer)[:-1] + ',"median_s":1.0}')
+
+
+def test_a_job_for_each_constraint_repetition_by_repetition() -> None:
+    found = job.jobs_of(
+        ASKED, on=["os=macos, memory>=16G", "chip=~M4*"], repeat=2, campaign="w48", to="/shared"
+    )
+
+    pair, one = ("memory>=16G", "os=macos"), ("chip=~M4*",)
+    assert [(each.repetition, each.on) for each in found] == [
+        (0, pair), (0, one), (1, pair), (1, one),
+    ]  # fmt: skip
+    assert {each.campaign for each in found} == {"w48"}
+    assert len({each.id for each in found}) == 4
+
+
+def test_the_order_of_constraints_makes_no_other_job() -> None:
+    (one,) = job.jobs_of(ASKED, on=["a=1,b=2", "b=2,a=1"], to="/shared")
+
+    assert one.on == ("a=1", "b=2")
+
+
+@pytest.mark.parametrize("text", ["", "a=1,", " , "])
+def test_an_empty_constraint_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        job.jobs_of(ASKED, on=[text], to="/shared")

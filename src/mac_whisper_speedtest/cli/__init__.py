@@ -23,6 +23,7 @@ _COMMANDS = {
     "compare": ("compare", "Compare two runs: speed, accuracy, memory, energy."),
     "history": ("compare:history", "Show one backend over time, and when it changed."),
     "leaderboard": ("leaderboard", "Build a leaderboard from runs of many machines."),
+    "fleet": ("fleet", "Measure on many machines of yours, and collect the bundles."),
     "trace": ("report:trace", "Export a run as Perfetto trace or OTLP."),
     "noise": ("doctor:noise", "Measure how far identical measurements differ on this machine."),
     "backends": ("backends", "List backends, and manage the environments they run in."),

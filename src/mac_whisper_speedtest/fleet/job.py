@@ -7,6 +7,7 @@ so that the same work has the same id on every machine and after every restart.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -131,6 +132,37 @@ def keywords(asked: Request) -> dict[str, Any]:
             hint="give a fleet its audio as --clip, --dataset or an https address with --audio",
         )
     return given
+
+
+def jobs_of(
+    asked: Request, *, on: Sequence[str], repeat: int = 1, campaign: str = "", to: str
+) -> list[Job]:
+    """One job for each of ``on`` and each repetition, repetition by repetition.
+
+    Args:
+        asked: what each of them measures.
+        on: constraints, a comma between those that hold together; each must have one at least.
+        repeat: how often each is measured.
+        campaign: see `Job`.
+        to: see `Job`.
+
+    Raises:
+        UsageError: an option that only works on one machine, or a constraint that is empty.
+    """
+    # In order, so that the same work has the same id however it is typed.
+    together = [tuple(sorted({each.strip() for each in text.split(",")})) for text in on]
+    for text, each in zip(on, together, strict=True):
+        if "" in each:
+            raise UsageError(
+                f"--on {text!r} has an empty constraint",
+                hint="write it like --on 'memory>=16G,os=macos'",
+            )
+    given = keywords(asked)
+    return [
+        Job(request=given, to=to, on=each, repetition=repetition, campaign=campaign)
+        for repetition in range(repeat)
+        for each in dict.fromkeys(together)
+    ]
 
 
 def encode(message: Job | Delivery | NodeAnswer) -> str:
