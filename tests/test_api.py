@@ -24,7 +24,7 @@ from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.run.prepare import backends_of
 from test_startup import HEAVY
 
-PAGE = Path(__file__).parents[1] / "docs" / "python-api.md"
+PAGE = Path(__file__).parents[1] / "docs" / "guide" / "python.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 pytestmark = pytest.mark.timeout(400)
 

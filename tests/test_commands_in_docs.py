@@ -40,7 +40,8 @@ ALL = [(page.name, line) for page in PAGES for line in commands(page)]
 
 
 def test_the_pages_have_commands() -> None:
-    assert {name for name, _ in ALL} == {page.name for page in PAGES}
+    without = {"adding-a-backend.md", "python.md"}
+    assert {name for name, _ in ALL} == {page.name for page in PAGES} - without
 
 
 def steps() -> dict[str, str]:

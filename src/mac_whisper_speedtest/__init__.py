@@ -5,7 +5,7 @@
     results = st.run("tiny.en")
     results.to_pandas()
 
-The Python interface is :mod:`mac_whisper_speedtest.api`; docs/python-api.md describes it.
+The Python interface is :mod:`mac_whisper_speedtest.api`; docs/guide/python.md describes it.
 """
 
 from mac_whisper_speedtest.version import __version__

@@ -1,4 +1,4 @@
-"""The Python interface; docs/python-api.md has examples."""
+"""The Python interface; docs/guide/python.md has examples."""
 
 from __future__ import annotations
 

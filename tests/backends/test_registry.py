@@ -19,7 +19,9 @@ from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.catalog import PublishedFile, Timeouts
 from mac_whisper_speedtest.errors import UsageError
 
-PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-backend.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "adding-a-backend.md").read_text(
+    encoding="utf-8"
+)
 KNOWN = {name: Backend(name=name) for name in ("faster-whisper", "mlx-whisper", "whisper.cpp")}
 PROGRAM = '[backend]\nname = "engine"\ncommand = ["./engine", "--worker", "node"]\n'
 
@@ -27,7 +29,7 @@ TIMES = "load_s = 2, transcribe_base_s = 3, transcribe_per_audio_s = 0.5, first_
 
 
 def _block(name: str) -> str:
-    """The code block that docs/adding-a-backend.md calls ``name``."""
+    """The code block that docs/guide/adding-a-backend.md calls ``name``."""
     found = re.search(
         rf"^`{re.escape(name)}`[^\n]*:\n\n```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
     )
@@ -466,7 +468,7 @@ def test_two_different_backends_of_one_name_are_refused(describe: Callable[[str]
         registry.select(["whisper.cpp", str(other)], KNOWN)
 
 
-# --- docs/adding-a-backend.md ------------------------------------------------------------------
+# --- docs/guide/adding-a-backend.md ---------------------------------------------------------------
 
 
 def _documented(heading: str) -> set[str]:

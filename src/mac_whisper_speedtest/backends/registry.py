@@ -1,7 +1,8 @@
 """The known backends: installed entry points, and programs described in a TOML file.
 
 A third-party distribution adds a backend by declaring an entry point in the group
-``mac_whisper_speedtest.backends`` that points at a :class:`Backend`; see docs/adding-a-backend.md.
+``mac_whisper_speedtest.backends`` that points at a :class:`Backend`; see
+docs/guide/adding-a-backend.md.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _TOML_KEYS = {
 _LONGEST_FILE = 1 << 20
 """Bytes."""
 _LIMITS = limits.SizeLimits(limits.LONGEST_MESSAGE, most_items=1000)
-_FORMAT = "see docs/adding-a-backend.md for the format"
+_FORMAT = "see docs/guide/adding-a-backend.md for the format"
 
 
 def installed() -> dict[str, Backend]:
