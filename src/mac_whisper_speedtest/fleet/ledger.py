@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.fleet.job import Ending, Job, NodeAnswer
 
@@ -172,7 +173,7 @@ class Ledger:
         self.path = path
         self._clock = clock
         self._batched = False
-        with self._errors():
+        with self._errors(), files.storage_errors(f"open {path}"):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # SQLite itself would let everybody read it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -223,11 +224,9 @@ class Ledger:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(
-                f"cannot use the ledger {self.path}: {error}",
-                hint="check the free disk space and the permissions of that folder",
-            ) from error
+        except sqlite3.Error as error:
+            message = f"cannot use the ledger {self.path}: {error}"
+            raise StorageError(message, hint=files.CHECK_FOLDER) from error
 
     # What happens
 
@@ -345,10 +344,8 @@ class Ledger:
     def drain(self, node: str, *, undo: bool = False) -> bool:
         """Give a node no further job, or jobs again; return whether it is known."""
         with self.batch():
-            changed = self._sql.execute(
-                "UPDATE nodes SET drained = ? WHERE name = ?", (not undo, node)
-            )
-            return changed.rowcount == 1
+            update = "UPDATE nodes SET drained = ? WHERE name = ?"
+            return self._sql.execute(update, (not undo, node)).rowcount == 1
 
     def _end(self, job: str, attempt: int, state: str, reason: str) -> bool:
         """End a lease, and return whether there was one."""
@@ -384,10 +381,9 @@ class Ledger:
 
     def job(self, job: str) -> Job:
         """A job as it was added. Raises KeyError."""
-        row = self._sql.execute("SELECT job FROM jobs WHERE id = ?", (job,)).fetchone()
-        if row is None:
-            raise KeyError(job)
-        return msgspec.json.decode(row[0], type=Job)
+        for (found,) in self._sql.execute("SELECT job FROM jobs WHERE id = ?", (job,)):
+            return msgspec.json.decode(found, type=Job)
+        raise KeyError(job)
 
     def jobs(self, state: JobState | None = None) -> list[JobEntry]:
         """All jobs, or those in one state, in the order in which they were added."""
