@@ -11,9 +11,25 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
 
 _Declared = TypeVar("_Declared")
+
+
+class Word(StrEnum):
+    """A word of results or of output that stands for something, with what it stands for.
+
+    A member is written as the word and its meaning, as Markdown in one line.
+    """
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str = "") -> Self:
+        """A word and its meaning."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
 
 
 class Doc(NamedTuple):

@@ -18,6 +18,7 @@ from mac_whisper_speedtest.backends.backend import Backend, BackendModel
 from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.catalog import PublishedFile, Timeouts
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.reference.markdown import attributes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "adding-a-backend.md").read_text(
     encoding="utf-8"
@@ -471,24 +472,10 @@ def test_two_different_backends_of_one_name_are_refused(describe: Callable[[str]
 # --- docs/guide/adding-a-backend.md ---------------------------------------------------------------
 
 
-def _documented(heading: str) -> set[str]:
-    """The names in the first column of the table below a heading."""
-    section = PAGE.partition(heading)[2].partition("\n##")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
-
-
-def test_every_key_of_the_toml_file_is_documented() -> None:
-    assert _documented("### Keys of `[backend]`") == registry._TOML_KEYS
-
-
-def test_everything_that_can_be_stated_of_a_model_is_documented() -> None:
-    assert _documented("### What a description states about a model") == {
-        field.name for field in fields(BackendModel)
-    }
-
-
-def test_every_field_of_a_backend_is_documented() -> None:
-    assert _documented("### Fields of `Backend`") == {field.name for field in fields(Backend)}
+def test_every_field_and_key_is_documented() -> None:
+    for kind in (Backend, BackendModel):
+        assert list(attributes(kind)) == [field.name for field in fields(kind)]
+    assert set(registry.TOML_KEYS) < attributes(Backend).keys()
 
 
 def test_the_documented_adapter_is_measured(tool: Tool, tone: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import pytest
 
 from conftest import Call
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.cli import documents
+from mac_whisper_speedtest.declared import Doc, declarations
 from mac_whisper_speedtest.weights import hashes
 
-PAGE = (Path(__file__).parents[2] / "docs" / "backends.md").read_text(encoding="utf-8")
 Facts = Callable[..., Any]
 
 
@@ -144,11 +145,12 @@ def test_what_nobody_knows_is_refused_with_the_nearest_names(
 
 
 def test_every_key_of_the_json_is_documented(facts: Facts) -> None:
-    def names(found: object) -> set[str]:
-        if isinstance(found, Mapping):
-            return {str(key) for key in found} | set().union(*map(names, found.values()))
-        return set().union(*map(names, found)) if isinstance(found, list) else set()
-
-    section = PAGE.partition("### What is known of a model")[2].partition("\n## ")[0]
-    documented = set(re.findall(r"`([\w-]+)`", section.partition("\n| ")[2]))
-    assert names(facts("whisper.cpp", "small")) <= documented
+    found = facts("whisper.cpp-coreml", "small")
+    for part, kind in (
+        (found, documents.ModelFacts),
+        (found["files"][0], documents.ModelFile),
+        (found["beside"], documents.FileBeside),
+        (found["locations"][0], documents.ModelLocation),
+        (found["timeouts"]["load"], documents.StageTimeout),
+    ):
+        assert part.keys() == declarations(kind, Doc).keys()

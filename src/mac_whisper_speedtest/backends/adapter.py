@@ -153,6 +153,10 @@ class Adapter(Protocol):
         """Drop the model and give its memory back."""
 
 
+PADS_AUDIO = "pads the last window as audio, not as zeros in the mel spectrogram"
+"""A remark on backends that differ in this from OpenAI's implementation."""
+
+
 class LibraryAdapter:
     """What most adapters share.
 

@@ -60,6 +60,28 @@ BACKEND = Backend(
         "language": None,  # that of the network
         "timestamps": False,
     },
+    auto_precision="not known",
+    remarks=(
+        (
+            "macOS computes in a process of its own: memory and processor time of the worker leave "
+            "that out"
+        ),
+    ),
+    notes=(
+        "Not run on a Mac yet: compiled on Linux, with declarations in place of the frameworks.",
+        (
+            "How it searches and divides a recording is not documented; `--device` and "
+            "`--precision` are refused. Virtual machines have no transcriber."
+        ),
+        (
+            "A Whisper model in another language than English needs the name of that language's "
+            "network, such as `-m apple-speech-de-de`."
+        ),
+        (
+            "A program may reserve five locales: `models pull` reserves one, `models remove` "
+            "releases it."
+        ),
+    ),
     recipe=RECIPE,
 )
 
@@ -69,4 +91,5 @@ PROGRESSIVE = replace(
     arguments=("--results", "progressive"),
     summary="the same with tentative results first: sooner, from a smaller context",
     fixed={**BACKEND.fixed, "window": "progressive"},
+    remarks=(*BACKEND.remarks, "smaller context, to answer sooner"),
 )

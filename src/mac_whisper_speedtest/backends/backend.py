@@ -47,14 +47,15 @@ class BackendModel:
     """What a backend's description states about one model; empty fields come from the catalog.
 
     Attributes:
-        path: the file or folder with the weights, instead of the official ones.
+        path: the file or folder with the weights, instead of the official ones; hashed when used.
         precision: what the weights are stored in.
-        license: of the weights.
-        size_class: a name in ``catalog/models.toml``; it chooses the time-outs.
+        license: of the weights; needs a path.
+        size_class: tiny, base, small, medium or large: it chooses the time-outs.
         timeouts: instead of those of the size class.
-        repository: on the hub, where the weights at ``path`` come from.
+        repository: on the hub, where the weights at ``path`` come from, for the record.
         revision: the commit there.
-        files: those at ``path``, relative to it, with sizes and hashes, which are then checked.
+        files: those at ``path``: the ``name`` relative to it and, where known, ``size`` in bytes
+            and ``sha256``. A run refuses a missing or different file.
     """
 
     path: Path | None = None
@@ -117,40 +118,53 @@ class Backend:
     """Something that can be measured.
 
     Attributes:
-        name: what people type and the tables show.
-        adapter: ``module:Class`` of the Python adapter; empty for an external program.
-        import_name: the module that must be importable for the backend to be usable in place.
-        weights_precision: the precision of the weights it loads.
-        weights_follow_precision: whether ``--precision`` also chooses the weights' precision.
+        name: what people type and the tables show; without spaces, control characters, ``@``,
+            ``:`` and ``/``.
+        adapter: ``module:Class`` of a Python adapter, which only the worker imports; empty for a
+            program.
+        import_name: the module of the library. Where this Python lacks it, the backend is not
+            installed, unless ``python`` is given; empty: usable everywhere.
+        weights_format: of the weights that the tool finds or converts; empty for only those in
+            ``models``.
+        weights_precision: what these weights are stored in.
+        weights_follow_precision: whether ``--precision`` also chooses the weights' precision: for a
+            library that never casts them.
         summary: one line for ``speedtest backends list``.
-        command: for an external program, its argument vector.
+        command: for a program, its argument vector; words that begin with ``./`` or ``../`` are
+            relative to the file.
         arguments: for a Swift bridge, the arguments of its program.
-        cwd: for an external program, the folder it starts in; else a scratch folder.
-        environment: extra variables for the worker process.
-        variables: names of the tool's own variables that the worker gets too.
-        search_path: folders put on the worker's import path before the adapter is imported.
-        python: the interpreter for a Python adapter; empty for "where it is installed".
+        cwd: for a program, the folder it starts in; else a scratch folder.
+        environment: variables added to the worker's environment.
+        variables: names of the user's variables that the worker gets, beside those that all get.
+        search_path: folders put in front of the adapter's import path.
+        python: the interpreter for a Python adapter: a path, or a name on ``PATH``; empty for this
+            one, or that of its environment.
         models: what it states about models, such as the path of its own weights; by canonical name.
         networks: for a backend that is not Whisper, the networks that it can run. When a Whisper
             model is requested it runs the first. Empty for Whisper backends, and for those that run
             whatever their weights format holds, on request only.
-        devices: the values of ``--device`` it accepts itself, besides ``auto``; `device_for` puts
-            them in the place of ``gpu``. Empty for "known when it loads".
+        devices: the values of ``--device`` it accepts itself, besides ``auto``. Empty for "known
+            when it loads".
         precisions: the values of ``--precision`` it can compute in, besides ``auto``. Empty for
             "known when it loads".
         compiles_shapes_on: the devices, as its adapter reports them, on which kernels or graphs are
             made or loaded for lengths: there every recording of a set is warmed up.
-        fixed: contract settings that it always decodes with, whatever is requested.
+        fixed: contract settings that it always decodes with, whatever is requested; ``None`` for a
+            setting that it does not have.
         instead: contract settings that make it lose words, and the values that are requested in
             place of them; not where the contract leaves them to the library.
         shipped: the defaults of its library, where they are not those of ``greedy``.
+        auto_precision: what ``auto`` computes in, in words.
+        remarks: differences that no setting expresses, which its results have, some only under a
+            contract that causes them.
+        notes: what else a reader of its figures should know, a sentence each.
         recipe: how its environment is created or its program built; ``None`` when the tool can do
             neither.
         version: the release to measure, from ``name@version``; empty for the installed one.
         precision: what to compute in, from ``name:precision``; empty for the run's.
         managed: whether to run it from its own environment even if it is importable here.
-        source: where this description was read from.
-        broken: why an installed description cannot be used; empty when it can be used.
+        source: where this description was read from; set by the tool.
+        broken: why an installed description cannot be used; set by the tool.
     """
 
     name: str
@@ -175,6 +189,9 @@ class Backend:
     fixed: Mapping[str, SettingValue] = field(default_factory=dict)
     instead: Mapping[str, SettingValue] = field(default_factory=dict)
     shipped: Mapping[str, SettingValue] = field(default_factory=dict)
+    auto_precision: str = ""
+    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     recipe: Recipe | SwiftRecipe | None = None
     version: str = ""
     precision: str = ""

@@ -32,7 +32,7 @@ class DecodeContract:
     Attributes:
         name: of the contract; not a setting itself.
         language: ISO 639-1 code, given because detecting it costs an extra encoder pass; of a set
-            in several languages `OWN_LANGUAGE`.
+            in several languages ``mul``: each recording's own.
         task: ``transcribe`` (``translate`` is other work).
         beam_size: 1 is greedy search; not every backend has more.
         best_of: candidates sampled per window; only matters above temperature 0.

@@ -30,6 +30,14 @@ BACKEND = replace(
     adapter="mac_whisper_speedtest.backends.crispasr:CrispAsr",
     import_name="crispasr",
     summary="CrispASR's fork of whisper.cpp; CPU and Metal as published; weights of whisper.cpp",
+    notes=(
+        (
+            "The adapter calls the same C functions as whisper.cpp's: the package's own classes "
+            "cannot be asked for equal work."
+        ),
+        "Where its parameters lie is known for 0.8.45; a release that moved them is refused.",
+        *whisper_cpp.BACKEND.notes[1:],
+    ),
     recipe=Recipe(
         name="crispasr",
         distribution="crispasr",
@@ -111,7 +119,7 @@ class CrispAsr(LibraryAdapter):
         return effective(
             BACKEND.decodes_with(contract),
             native.read_back(self._params.contents, language),
-            native.PADDING,
+            *BACKEND.remarks,
         )
 
     def unload(self) -> None:

@@ -57,6 +57,15 @@ BACKEND = Backend(
         "temperatures": LADDER,
         "condition_on_previous_text": True,
     },
+    auto_precision="float32 on CPUs and on GPUs without fast float16, else float16",
+    notes=(
+        "CTranslate2 has nothing for Apple's GPUs: on a Mac it runs on the CPU, in float32.",
+        (
+            "CUDA is for Linux on x86-64 and needs cuBLAS 12, which `backends install` adds "
+            "where it finds a GPU. Without it `auto` is the CPU, with a finding."
+        ),
+        "int8 is other arithmetic than that of the other backends, so only `:int8` asks for it.",
+    ),
     recipe=RECIPE,
 )
 

@@ -40,9 +40,17 @@ BACKEND = replace(
         "temperatures": [0.0],
         "timestamps": False,
     },
+    remarks=("run without timestamps: with them it loses the words after the last one of a chunk",),
+    notes=(
+        *plain.BACKEND.notes,
+        (
+            "What its voice detector (silero's) takes for silence is not decoded: on recordings "
+            "with long pauses that is less work. whisperx does the same work with another "
+            "detector."
+        ),
+        "A recording of one chunk has nothing to batch.",
+    ),
 )
-
-REMARK = "run without timestamps: with them it loses the words after the last one of a chunk"
 
 
 class FasterWhisperBatched(plain.FasterWhisper):
@@ -66,7 +74,7 @@ class FasterWhisperBatched(plain.FasterWhisper):
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back like the plain one; the pipeline keeps only the first temperature."""
-        remarks = () if BACKEND.library_contract(contract) == contract else (REMARK,)
+        remarks = () if BACKEND.library_contract(contract) == contract else BACKEND.remarks
         return effective(BACKEND.decodes_with(contract), plain.read_back(self._info), *remarks)
 
     def unload(self) -> None:

@@ -46,5 +46,23 @@ BACKEND = Backend(
         "window": None,  # of 14.88 s, overlapping: none of the contract's words
         "batch_size": 1,  # of its own accord four; the bridge requests one
     },
+    auto_precision="6-bit palettized weights",
+    remarks=(
+        (
+            "windows of 14.88 s that overlap by 2 s, merged by their tokens; long gaps in speech "
+            "are decoded again"
+        ),
+        "the language only excludes tokens of other scripts",
+    ),
+    notes=(
+        "Not run on a Mac yet: compiled on Linux, with declarations in place of the frameworks.",
+        "Core ML chooses where it runs and does not report it; `details` has what was requested.",
+        "Its encoder has one size: 1 s of speech costs as much as 15 s.",
+        (
+            "One window at a time, under `as-shipped` too: the library's four are reported to "
+            "crash on macOS 14."
+        ),
+        "v3 is reported to garble tokens in some contexts (FluidAudio issue 760).",
+    ),
     recipe=RECIPE,
 )

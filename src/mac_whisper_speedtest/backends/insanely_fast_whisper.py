@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mac_whisper_speedtest.backends.adapter import (
+    PADS_AUDIO,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
@@ -19,7 +20,12 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
-from mac_whisper_speedtest.backends.torch_device import TorchAdapter, facts, prepare
+from mac_whisper_speedtest.backends.torch_device import (
+    AUTO_PRECISION,
+    TorchAdapter,
+    facts,
+    prepare,
+)
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -64,6 +70,23 @@ BACKEND = Backend(
         "best_of": 1,
     },
     shipped={"language": None, "beam_size": 5},  # beams since transformers 5
+    auto_precision=AUTO_PRECISION,
+    remarks=(PADS_AUDIO,),
+    notes=(
+        (
+            "The package of this name cannot be installed. What its command line sets up is "
+            "applied to the pipeline of transformers, whose versions count."
+        ),
+        (
+            "Flash attention is used on CUDA in float16 where flash-attn is installed, else sdpa: "
+            "`attention` in `details`."
+        ),
+        (
+            "On a Mac's GPU fewer chunks run at once where 24 would need more than 80 % of what "
+            "Metal recommends; the result then has that `batch_size` and a remark."
+        ),
+        "Its import takes many seconds, outside the clock.",
+    ),
     recipe=RECIPE,
 )
 
@@ -140,7 +163,7 @@ class InsanelyFastWhisper(TorchAdapter):
         seen = {"language": self._language(), **self._batches[-1].settings}
         if self._multilingual:
             seen["task"] = self._prompt()[2]
-        remarks = ["pads the last window as audio, not as zeros in the mel spectrogram"]
+        remarks = list(BACKEND.remarks)
         batch = self.chunks_at_once(contract)
         if batch != BATCH_SIZE:
             remarks.append(

@@ -60,13 +60,18 @@ BACKEND = Backend(
     },
     instead={"timestamps": False},
     shipped={"language": None, "condition_on_previous_text": True},
+    auto_precision=mlx_runtime.AUTO_PRECISION,
+    remarks=(
+        "loses words where one window of 30 s ends and the next begins; more with timestamps",
+        "its second try at temperature 1.0 takes the likeliest token too: it finds the same words",
+        "previous text is fed to the next batch of windows, not to the next window",
+    ),
+    notes=(
+        "Its class only adds a download, so the adapter calls the function behind it.",
+        "Its quantized weights are not offered: the library cannot load them.",
+        *mlx_runtime.NOTES,
+    ),
     recipe=RECIPE,
-)
-
-REMARKS = (
-    "loses words where one window of 30 s ends and the next begins; with timestamps, more of them",
-    "its second try at temperature 1.0 takes the likeliest token too, and so finds the same words",
-    "previous text is fed to the next batch of windows, not to the next window",
 )
 
 
@@ -110,4 +115,4 @@ class LightningWhisperMlx(mlx_runtime.MlxWhisperAdapter):
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that each batch was really decoded with."""
-        return effective(BACKEND.decodes_with(contract), self.observed(), *REMARKS)
+        return effective(BACKEND.decodes_with(contract), self.observed(), *BACKEND.remarks)

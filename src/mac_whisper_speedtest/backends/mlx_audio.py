@@ -41,6 +41,11 @@ BACKEND = Backend(
         "temperatures": mlx_runtime.LADDER,
         "condition_on_previous_text": True,
     },
+    auto_precision=mlx_runtime.AUTO_PRECISION,
+    notes=(
+        "It lists the tokens to suppress again for every window, inside the clock.",
+        *mlx_runtime.NOTES,
+    ),
     recipe=Recipe(
         name="mlx-audio",
         distribution="mlx-audio",

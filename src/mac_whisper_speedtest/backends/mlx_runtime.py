@@ -41,6 +41,18 @@ LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 # it.
 NATIVE = "float16" if sys.platform == "darwin" else "float32"
 
+AUTO_PRECISION = "float16 on a Mac, else float32"
+NOTES = (
+    (
+        "On Linux its times mean little: MLX's CPU build multiplies on one thread. `details` "
+        "names the library that multiplies under `blas`."
+    ),
+    (
+        "MLX has builds for macOS 14, 15 and 26, and only that for 26 uses the neural "
+        "accelerators of M5. `speedtest doctor` and a finding say where another one is installed."
+    ),
+)
+
 _RECORDED = (
     *("mlx", "mlx-metal", "mlx-cpu", "mlx-cuda-12", "mlx-cuda-13"),
     *("faiss-cpu", "numpy", "tiktoken", "torch"),

@@ -50,6 +50,11 @@ BACKEND = Backend(
         "temperatures": mlx_runtime.LADDER,
         "condition_on_previous_text": True,
     },
+    auto_precision=mlx_runtime.AUTO_PRECISION,
+    notes=(
+        "It never casts weights, so `--precision` chooses those of the file, too.",
+        *mlx_runtime.NOTES,
+    ),
     recipe=RECIPE,
 )
 

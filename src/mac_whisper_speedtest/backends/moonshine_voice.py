@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
 
 # Seen with 0.1.5: the first text of a process may differ from all later ones of the same samples.
-_REMARK = "its voice detector remembers the recording before, and may cut the next one differently"
 
 _ARCHITECTURES = {"moonshine-tiny-en": "TINY"}
 
@@ -50,6 +49,14 @@ BACKEND = Backend(
         "timestamps": True,
         "best_of": None,
     },
+    auto_precision="int8",
+    remarks=(
+        "its voice detector remembers the recording before, and may cut the next one differently",
+    ),
+    notes=(
+        "The first text of a process may differ from the later ones, which is a finding.",
+        "Samples are handed over as a Python list; its users pay for that, so the clock runs.",
+    ),
     recipe=Recipe(
         name="moonshine-voice",
         distribution="moonshine-voice",
@@ -100,7 +107,7 @@ class MoonshineVoice(LibraryAdapter):
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Known of the library, not read back: it reports no settings."""
-        return effective(BACKEND.decodes_with(contract), {}, _REMARK)
+        return effective(BACKEND.decodes_with(contract), {}, *BACKEND.remarks)
 
     def unload(self) -> None:
         """Free the native transcriber."""

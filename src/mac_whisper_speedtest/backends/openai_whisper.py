@@ -20,7 +20,7 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
-from mac_whisper_speedtest.backends.torch_device import TorchAdapter, facts, prepare
+from mac_whisper_speedtest.backends.torch_device import AUTO_PRECISION, TorchAdapter, facts, prepare
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -53,6 +53,11 @@ BACKEND = Backend(
         "temperatures": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
         "condition_on_previous_text": True,
     },
+    auto_precision=AUTO_PRECISION,
+    notes=(
+        "float16 on a CPU is refused: PyTorch emulates it.",
+        "Of all backends it is slowed most by other programs.",
+    ),
     recipe=RECIPE,
 )
 

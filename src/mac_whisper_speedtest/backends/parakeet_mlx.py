@@ -55,10 +55,18 @@ BACKEND = Backend(
         "window": "whole",
         "batch_size": 1,
     },
+    auto_precision="bfloat16 weights, float32 features",
+    remarks=("computes on float32 features; the precision is that of the weights",),
+    notes=(
+        "Run so far only on random weights of its shape: it has not heard a word.",
+        (
+            "A transducer decodes a recording as a whole; language, temperatures and previous "
+            "text do not exist for it. The library reports no settings."
+        ),
+        *mlx_runtime.NOTES,
+    ),
     recipe=RECIPE,
 )
-
-REMARK = "computes on float32 features; the precision is that of the weights"
 
 
 class ParakeetMlx(mlx_runtime.MlxAdapter):
@@ -102,7 +110,7 @@ class ParakeetMlx(mlx_runtime.MlxAdapter):
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Known of the library, not read back: it reports no settings."""
-        return effective(BACKEND.decodes_with(contract), {}, REMARK)
+        return effective(BACKEND.decodes_with(contract), {}, *BACKEND.remarks)
 
     def unload(self) -> None:
         """Drop the model and MLX's buffer cache."""

@@ -30,7 +30,7 @@ _SPEC = re.compile(
     r"(?P<name>[^@:\s]+)(@(?P<version>[^@:\s]+))?(:(?P<precision>[a-z0-9]+(_[a-z0-9]+)*))?"
 )
 
-_TOML_KEYS = {
+TOML_KEYS = (
     "name",
     "adapter",
     "python",
@@ -45,7 +45,7 @@ _TOML_KEYS = {
     "variables",
     "compiles_shapes_on",
     "models",
-}
+)
 
 _LONGEST_FILE = 1 << 20
 """Bytes."""
@@ -194,7 +194,7 @@ def from_toml(path: Path) -> Backend:
     table = _document(path).get("backend")
     if not isinstance(table, dict):
         raise UsageError(f"{path} has no [backend] table", hint=_FORMAT)
-    unknown = sorted(set(table) - _TOML_KEYS)
+    unknown = sorted(set(table) - set(TOML_KEYS))
     if unknown:
         raise UsageError(f"{path}: unknown key {shown(unknown[0])} in [backend]", hint=_FORMAT)
     if bool(table.get("command")) == bool(table.get("adapter")):

@@ -44,6 +44,19 @@ BACKEND = Backend(
         "batch_size": 1,
     },
     shipped={"timestamps": False},
+    auto_precision="float32",
+    remarks=(
+        "its graphs are written by this tool, not exported by the library's script",
+        "suppresses no tokens of non-speech",
+    ),
+    notes=(
+        "It decodes 29.5 s of a recording at most; a longer one is a failed sample.",
+        (
+            "By itself it gives the encoder less than 30 s of a short recording; under `greedy` "
+            "it is given 30 s like the others."
+        ),
+        "Weights are stored in float16 and computed with in float32.",
+    ),
     recipe=Recipe(
         name="sherpa-onnx",
         distribution="sherpa-onnx",
@@ -52,11 +65,6 @@ BACKEND = Backend(
         size_bytes=100_000_000,
         notes=("only Whisper: the catalog has no verified weights for its other networks",),
     ),
-)
-
-_REMARKS = (
-    "its graphs are written by this tool, not exported by the library's script",
-    "suppresses no tokens of non-speech",
 )
 
 
@@ -130,7 +138,7 @@ class SherpaOnnx(LibraryAdapter):
             "task": settings.task,
             "timestamps": bool(self._result.segment_timestamps),
         }
-        return effective(BACKEND.decodes_with(contract), observed, *_REMARKS)
+        return effective(BACKEND.decodes_with(contract), observed, *BACKEND.remarks)
 
 
 def _segments(result: Any, length_s: float) -> list[Segment]:

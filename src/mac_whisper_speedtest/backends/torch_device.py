@@ -14,6 +14,7 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import FLOATS
 
 DEVICES = ("cuda", "mps", "cpu")  # ``auto`` is the first of these that is present
+AUTO_PRECISION = "float32 on a CPU, else float16"
 
 
 def prepare(params: LoadParams) -> tuple[str, str]:

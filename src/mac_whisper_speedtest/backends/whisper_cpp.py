@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends import whisper_cpp_native as native
 from mac_whisper_speedtest.backends.adapter import (
+    PADS_AUDIO,
     LibraryAdapter,
     LoadedModel,
     LoadParams,
@@ -36,6 +37,13 @@ BACKEND = Backend(
         "temperatures": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
         "condition_on_previous_text": True,
     },
+    auto_precision="what the file is stored in: float16",
+    remarks=(PADS_AUDIO,),
+    notes=(
+        "Another precision is another file, which is converted once: `-b whisper.cpp:q5_1`.",
+        "`--device` only permits a GPU; the device in the results is read from its log.",
+        "Silence comes out as `[BLANK_AUDIO]`.",
+    ),
     recipe=Recipe(
         name="whisper.cpp",
         distribution="pywhispercpp",
@@ -106,5 +114,5 @@ class WhisperCpp(LibraryAdapter):
         return effective(
             BACKEND.decodes_with(contract),
             native.read_back(self._model._params, language),  # noqa: SLF001
-            native.PADDING,
+            *BACKEND.remarks,
         )

@@ -15,6 +15,15 @@ BACKEND = replace(
     # whisper.cpp loads the encoder whenever it is there, and lets Core ML choose where it runs.
     devices=("coreml",),
     compiles_shapes_on=("coreml",),
+    auto_precision="float16 in the encoder, the rest as the file is stored: float16",
+    notes=(
+        (
+            "Core ML chooses between Neural Engine, GPU and CPU. The device is `coreml` if the log "
+            "says that Core ML was loaded, else what ran the encoder, with a finding."
+        ),
+        "The first load on a Mac compiles the encoder: seconds for tiny, minutes for large.",
+        "The encoder is float16 whatever the file is stored in.",
+    ),
     # A pywhispercpp beside the tool is one without Core ML.
     managed=True,
     recipe=Recipe(

@@ -30,8 +30,6 @@ _QUANTIZATION_FACTOR = 1000  # a quantized file's type number is this × format 
 
 _DEVICES = {"MTL": "metal", "METAL": "metal", "CUDA": "cuda", "VULKAN": "vulkan"}
 NOT_LOGGED = "not known: whisper.cpp's log did not say"
-PADDING = "pads the last window as audio, not as zeros in the mel spectrogram"
-"""A remark on every cell: how it pads cannot be chosen."""
 
 
 @dataclass(frozen=True, slots=True)

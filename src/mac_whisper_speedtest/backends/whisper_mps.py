@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
+    PADS_AUDIO,
     LoadedModel,
     LoadParams,
     Transcription,
@@ -17,6 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import FLOATS, Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
+from mac_whisper_speedtest.backends.torch_device import AUTO_PRECISION
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -54,10 +56,17 @@ BACKEND = Backend(
         "temperatures": mlx_runtime.LADDER,
         "condition_on_previous_text": True,
     },
+    auto_precision=AUTO_PRECISION,
+    remarks=(PADS_AUDIO,),
+    notes=(
+        (
+            "The library takes only names and downloads them, so the adapter reads the file as the "
+            "library would and fills its holder."
+        ),
+        *mlx_runtime.NOTES,
+    ),
     recipe=RECIPE,
 )
-
-REMARK = "the last window is filled up with silent audio, not with empty features as OpenAI's is"
 
 
 class WhisperMps(mlx_runtime.MlxWhisperAdapter):
@@ -99,4 +108,4 @@ class WhisperMps(mlx_runtime.MlxWhisperAdapter):
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that each window was really decoded with."""
-        return effective(BACKEND.decodes_with(contract), self.observed(), REMARK)
+        return effective(BACKEND.decodes_with(contract), self.observed(), *BACKEND.remarks)

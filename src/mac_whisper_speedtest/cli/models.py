@@ -15,6 +15,7 @@ from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, Wei
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest import catalog
+    from mac_whisper_speedtest.cli.documents import VerifyDocument
     from mac_whisper_speedtest.weights.inspect import CachedCopy
     from mac_whisper_speedtest.weights.inventory import CopyVerdict, InstalledWeights
 
@@ -321,7 +322,7 @@ def _summary(verdicts: list[CopyVerdict]) -> str:
     return f"{', '.join(f'{n} {outcome}' for outcome, n in counts.items())}; {read} in all"
 
 
-def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]:
+def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> VerifyDocument:
     return {
         "schema_version": _SCHEMA_VERSION,
         "copies": [

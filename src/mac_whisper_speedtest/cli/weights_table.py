@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mac_whisper_speedtest.cli import output
 from mac_whisper_speedtest.cli.output import say, size
@@ -14,6 +14,7 @@ from mac_whisper_speedtest.weights.inspect import WeightsState
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mac_whisper_speedtest.cli.documents import CheckDocument, CheckedCopy, CheckedWeights
     from mac_whisper_speedtest.report.tables import ReportTable
     from mac_whisper_speedtest.weights.check import Cost
     from mac_whisper_speedtest.weights.check_models import CheckRequest, CheckRow, Report
@@ -216,8 +217,8 @@ def _print_places(report: Report) -> None:
             say(scrub(f"{line}: {message}" if message else line))
 
 
-def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str, Any]:
-    """Everything that was found, for programs; docs/check-models.md lists every field.
+def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> CheckDocument:
+    """Everything that was found, for programs; see ``documents``.
 
     Paths are in it as they are: its caller scrubs it.
     """
@@ -251,7 +252,7 @@ def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str
     }
 
 
-def _row(row: CheckRow) -> dict[str, Any]:
+def _row(row: CheckRow) -> CheckedWeights:
     from mac_whisper_speedtest.weights import check as needs
 
     check, load = row.check, row.load
@@ -282,7 +283,7 @@ def _row(row: CheckRow) -> dict[str, Any]:
     }
 
 
-def _copy(copy: CachedCopy) -> dict[str, Any]:
+def _copy(copy: CachedCopy) -> CheckedCopy:
     return {
         "where": copy.location.where,
         "path": str(copy.path),

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from mac_whisper_speedtest.declared import Word
 
 
-class Readiness(StrEnum):
+class Readiness(Word):
     """How one fact affects benchmarking."""
 
-    OK = "ok"
-    WARN = "warn"  # numbers will be noisier, or something optional is missing
-    FAIL = "fail"  # numbers will be wrong, or runs are impossible
-    UNKNOWN = "unknown"  # never guessed, never counted against the machine
+    OK = (
+        "ok",
+        "in order, or irrelevant for benchmarking",
+    )
+    WARN = (
+        "warn",
+        "numbers will be noisier, or something optional is missing",
+    )
+    FAIL = (
+        "fail",
+        "numbers will be wrong, or runs are impossible",
+    )
+    UNKNOWN = (
+        "unknown",
+        "could not be determined, with the reason; it never counts against the machine",
+    )
 
 
 @dataclass(frozen=True, slots=True)

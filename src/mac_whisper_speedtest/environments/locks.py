@@ -1,7 +1,7 @@
 """Locks: the complete list of packages, by version and hash, of one recipe at one version.
 
 Tested locks ship with the tool, in ``backends/locks``. ``speedtest backends lock`` creates locks of
-other versions in the user's data folder. docs/backends.md explains what a lock omits and why.
+other versions in the user's data folder. docs/explanation/backends.md explains what a lock omits.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mac_whisper_speedtest import files
-from mac_whisper_speedtest.reference import commands, fields, locks, models
+from mac_whisper_speedtest.reference import backends, commands, fields, locks, models, weights
 from mac_whisper_speedtest.reference.markdown import docstring, page, table
 
 
@@ -17,7 +17,7 @@ def contents() -> str:
     """This list."""
     return page(
         "Reference",
-        "What the program declares, listed.",
+        "Words such as cell, round and contract are in the [glossary](../glossary.md).",
         table(
             ("page", "what it has"),
             ([f"[{name}]({name})", docstring(make)] for name, make in PAGES.items()),
@@ -35,7 +35,11 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "index.md": fields.index,
     "bundles.md": fields.bundles,
     "compare.md": fields.comparison,
+    "backends.md": backends.backends,
+    "backend-description.md": backends.descriptions,
     "models.md": models.models,
+    "weights.md": weights.weights,
+    "json.md": weights.printed,
     "locks.md": locks.locks,
 }
 """File name → the function that returns its text."""

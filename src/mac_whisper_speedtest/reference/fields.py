@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import re
-import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import get_args, get_origin
 
-from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.compare import document, fail_on
-from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
+from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.export import tables
 from mac_whisper_speedtest.leaderboard import site
-from mac_whisper_speedtest.reference.markdown import NOTHING, docstring, page, table
+from mac_whisper_speedtest.reference.markdown import page, table
+from mac_whisper_speedtest.reference.structs import (
+    PLAIN,
+    declared_fields,
+    documented,
+    struct_section,
+)
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn
 from mac_whisper_speedtest.store import rows
-
-_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def results() -> str:
     """Fields of ``run.json``, of the manifest and of the journal's lines."""
     events = list(get_args(s.Event))
-    parts = [each for each in _documented(s.Run, s.Event) if each not in events]
+    parts = [each for each in documented(s.Run, s.Event) if each not in events]
     return page(
         "Reference: fields of results",
         "What the files of a run hold; [results.md](../results.md) explains it. JSON is UTF-8, and "
@@ -33,12 +34,12 @@ def results() -> str:
         "an object whose values all have the type that is named.",
         "## `run.json` and `manifest.json`",
         "`run.json` is a `Run`, `manifest.json` is a `Manifest`.",
-        *map(_struct, parts),
+        *map(struct_section, parts),
         "## `journal.jsonl`",
         "One JSON object per line. `event` says which of these it is. Every line also has `at_s`, "
         "a number: seconds since this process of the tool opened the journal, when the line was "
         "written. It belongs to the line: `run.json` does not have it.",
-        *map(_struct, events),
+        *map(struct_section, events),
     )
 
 
@@ -126,66 +127,13 @@ def comparison() -> str:
         "What `speedtest compare --format json` and `speedtest history --json` print: a `Compared` "
         "or a `History`. Ratios are new ÷ base. "
         "[method.md](../explanation/method.md#comparing-two-runs) explains both.",
-        *map(_struct, _documented(document.Compared, document.History)),
+        *map(struct_section, documented(document.Compared, document.History)),
         "### `--fail-on`",
         "What `speedtest compare --fail-on` may name; it exits with 11 if it finds a cell. Each of "
         "the first four also finds a cell that was `ok` in the base, and failed in the new run or "
         "is not in it. What a kind cannot decide is listed as *not decided* and fails nothing.",
         table(("kind", "a cell"), ([f"`{each}`", what] for each, what in fail_on.KINDS.items())),
     )
-
-
-def _documented(*roots: Any) -> list[type[s.Struct]]:
-    """The structs below some types that say what their fields mean, each once."""
-    found = dict.fromkeys(each for root in roots for each in structs_in(root))
-    return [each for each in found if declarations(each, Doc)]
-
-
-def _struct(kind: type[s.Struct]) -> str:
-    tag = kind.__struct_config__.tag
-    title = f"### `{tag}` (`{kind.__name__}`)" if tag else f"### `{kind.__name__}`"
-    (parent,) = kind.__bases__
-    inherited = parent.__struct_fields__ if issubclass(parent, s.Struct) else ()
-    body = [
-        [f"`{name}`", _type(hint), doc.unit, doc.meaning, doc.null or NOTHING]
-        for name, hint, doc in _declared(kind)
-        if name not in inherited
-    ]
-    parts = [title, docstring(kind)]
-    if inherited:
-        link = f"[`{parent.__name__}`](#{parent.__name__.lower()})"
-        parts.append(f"Every field of {link}, and {'these:' if body else 'no other.'}")
-    if body:
-        parts.append(table(("name", "type", "unit", "meaning", "null when"), body))
-    return "\n\n".join(parts)
-
-
-def _declared(kind: type) -> Iterator[tuple[str, Any, Doc]]:
-    """Name, type and meaning of each field."""
-    docs = declarations(kind, Doc)
-    for name, hint in get_type_hints(kind).items():
-        yield name, hint, docs.get(name, Doc(""))
-
-
-def _type(hint: Any) -> str:
-    """A field's type in JSON's words; without null, which has a column of its own."""
-    if hint == SettingValue:
-        return "any"
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in {types.UnionType, Union}:
-        return " or ".join(_type(each) for each in arguments if each is not types.NoneType)
-    if origin in {list, tuple}:
-        pair = origin is tuple and arguments[-1] is not ...
-        return f"{'pair' if pair else 'list'} of {_many(_type(arguments[0]))}"
-    if origin is dict:
-        inner = _type(arguments[1])
-        return "object" if inner == "any" else f"object of {_many(inner)}"
-    return _PLAIN.get(hint) or f"[`{hint.__name__}`](#{hint.__name__.lower()})"
-
-
-def _many(words: str) -> str:
-    """Several of a type: "strings", "lists of strings", "numbers or strings"."""
-    return re.sub(r"\b(string|integer|number|boolean|list|pair)\b", r"\1s", words)
 
 
 def _columns(found: Iterable[FlatColumn]) -> str:
@@ -204,9 +152,9 @@ def _columns(found: Iterable[FlatColumn]) -> str:
 
 def _stored(kind: type) -> Iterator[list[str]]:
     """The columns of a table that are fields of its rows."""
-    for name, hint, doc in _declared(kind):
+    for name, hint, doc in declared_fields(kind):
         kinds = get_args(hint) or (hint,)
-        type_ = next((word for each, word in _PLAIN.items() if each in kinds), "")
+        type_ = next((word for each, word in PLAIN.items() if each in kinds), "")
         stored = {"string": "text", "boolean": "0 or 1", "number": "real"}.get(type_, type_)
         if get_origin(hint) is tuple:
             stored = "JSON list"

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.catalog import ModelInfo
+from mac_whisper_speedtest.declared import Word
 from mac_whisper_speedtest.files import decode_json
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import custom, hashes
@@ -30,13 +30,25 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.worker.load_check import LoadCheck
 
 
-class CheckMethod(StrEnum):
+class CheckMethod(Word):
     """How thoroughly weights are checked."""
 
-    AUTO = "auto"
-    CACHE_CHECK = "cache-check"
-    CHECKSUM = "checksum"
-    LOAD = "load"
+    AUTO = (
+        "auto",
+        "as `checksum`; as `load` with `--load`, and for weights that a description names",
+    )
+    CACHE_CHECK = (
+        "cache-check",
+        "names and sizes: starts no process, imports no backend",
+    )
+    CHECKSUM = (
+        "checksum",
+        "also every byte of files whose SHA-256 is known; remembered while a file stays the same",
+    )
+    LOAD = (
+        "load",
+        "also loads them, in a worker that reaches no network",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 
+from mac_whisper_speedtest.declared import Word
 from mac_whisper_speedtest.weights import hub_cache, trash
 from mac_whisper_speedtest.weights.expected import CacheLocation, ExpectedFile
 
@@ -26,25 +26,58 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_NAME = re.compile(r"[0-9a-f]{40}")
 
 
-class WeightsState(StrEnum):
+class WeightsState(Word):
     """State of weights on this machine."""
 
-    COMPLETE = "complete"
-    PARTIAL = "partial"
-    CORRUPT = "corrupt"
-    ABSENT = "absent"
-    UNAVAILABLE = "unavailable"
-    NOT_CHECKABLE = "not checkable"
-    SYSTEM = "installed by the system"
-    NOT_KNOWN = "not known"
+    COMPLETE = (
+        "complete",
+        "everything a backend needs is present",
+    )
+    PARTIAL = (
+        "partial",
+        "a file is missing, or the blob behind a link, or the rest of a download",
+    )
+    CORRUPT = (
+        "corrupt",
+        "a file has its final name and wrong content: size, hash, or a git-lfs pointer",
+    )
+    ABSENT = (
+        "absent",
+        "nothing is present; another revision than the pinned one does not count",
+    )
+    UNAVAILABLE = (
+        "unavailable",
+        "there are no such weights for this backend",
+    )
+    NOT_CHECKABLE = (
+        "not checkable",
+        "a file cannot be examined, or it is not known what the backend loads; with the reason",
+    )
+    SYSTEM = (
+        "installed by the system",
+        "macOS has the network; it has no files here and no hash",
+    )
+    NOT_KNOWN = (
+        "not known",
+        "only macOS knows and was not asked: no bridge, no answer, or `cache-check`",
+    )
 
 
-class Evidence(StrEnum):
+class Evidence(Word):
     """What a state rests on, from the weakest to the strongest."""
 
-    NAMES = "names"
-    SIZES = "sizes"
-    HASHES = "hashes"
+    NAMES = (
+        "names",
+        "names of files: no size or hash is known",
+    )
+    SIZES = (
+        "sizes",
+        "names and sizes",
+    )
+    HASHES = (
+        "hashes",
+        "the hashes of all files",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.declared import Word
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.weights import hub_cache, snapshot, trash
 from mac_whisper_speedtest.weights.check import (
@@ -161,14 +161,29 @@ def _precision(location: CacheLocation, info: catalog.ModelInfo) -> str:
 # record; by the SHA-1 of the git blob for small files of a hub repository.
 
 
-class ReadOutcome(StrEnum):
+class ReadOutcome(Word):
     """Result of reading a copy."""
 
-    OK = "ok"
-    CORRUPT = "corrupt"
-    PARTIAL = "partial"
-    UNKNOWN = "not known"
-    UNREADABLE = "not readable"
+    OK = (
+        "ok",
+        "all known hashes match; files without a known hash are named",
+    )
+    CORRUPT = (
+        "corrupt",
+        "a file has another hash or size than was published or converted",
+    )
+    PARTIAL = (
+        "partial",
+        "a file is missing",
+    )
+    UNKNOWN = (
+        "not known",
+        "no hash is known of any of its files",
+    )
+    UNREADABLE = (
+        "not readable",
+        "a file cannot be read",
+    )
 
 
 _OUTCOMES = {

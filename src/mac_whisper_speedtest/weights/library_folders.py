@@ -25,7 +25,10 @@ from mac_whisper_speedtest.weights.expected import (
 
 
 def _pywhispercpp(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
-    """Pywhispercpp 1.5: ``platformdirs.user_data_dir("pywhispercpp")/models``."""
+    """Pywhispercpp 1.5: ``pywhispercpp/models`` in the user's data folder.
+
+    ``platformdirs.user_data_dir("pywhispercpp")``.
+    """
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("pywhispercpp")) / "models"
@@ -102,7 +105,10 @@ def _tokenizer_size(model: str) -> str:
 
 
 def _fluidaudio(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
-    """FluidAudio since 0.13.4; until 0.13.2 the folder's name ended in ``-coreml``."""
+    """FluidAudio since 0.13.4: ``~/Library/Application Support/FluidAudio/Models``.
+
+    Until 0.13.2 the folder's name ended in ``-coreml``.
+    """
     models = Path.home() / "Library" / "Application Support" / "FluidAudio" / "Models"
     folder = models / row.model
     expected = [

@@ -7,12 +7,12 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.declared import Word
 from mac_whisper_speedtest.http_errors import PUBLIC_HUB
 from mac_whisper_speedtest.machine.caches import compile_caches
 from mac_whisper_speedtest.observer import Observer
@@ -41,15 +41,33 @@ _OFFLINE_WORDS = re.compile(
 _ADDRESS = re.compile(r"https?://[^\s'\"<>)]+")
 
 
-class LoadOutcome(StrEnum):
+class LoadOutcome(Word):
     """How a load ended."""
 
-    LOADED = "loaded"
-    TOO_SLOW = "too slow"
-    WOULD_DOWNLOAD = "would download"
-    FAILED = "failed"
-    CRASHED = "crashed"
-    NOT_CHECKED = "not checked"
+    LOADED = (
+        "loaded",
+        "in so many seconds; if it requested a host and went on without, the message says so",
+    )
+    TOO_SLOW = (
+        "too slow",
+        "it was still computing or reading at its deadline; `--timeout` sets a longer one",
+    )
+    WOULD_DOWNLOAD = (
+        "would download",
+        "it tried to reach a host, which is named, or its library reported that it is offline",
+    )
+    FAILED = (
+        "failed",
+        "with the class and message of the error; also when it did nothing until the deadline",
+    )
+    CRASHED = (
+        "crashed",
+        "a signal, too little memory, or an unreadable answer",
+    )
+    NOT_CHECKED = (
+        "not checked",
+        "nothing here can load it, with the reason",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,82 @@
+"""Weights on this machine: methods, states, outcomes and locations; JSON of commands."""
+
+from __future__ import annotations
+
+import inspect
+
+from mac_whisper_speedtest.catalog import LocationKind
+from mac_whisper_speedtest.cli import documents
+from mac_whisper_speedtest.doctor.lines import Readiness
+from mac_whisper_speedtest.reference.markdown import code, page, table, without_markup
+from mac_whisper_speedtest.reference.structs import struct_section, words
+from mac_whisper_speedtest.weights.check_models import CheckMethod
+from mac_whisper_speedtest.weights.inspect import Evidence, WeightsState
+from mac_whisper_speedtest.weights.inventory import ReadOutcome
+from mac_whisper_speedtest.weights.library_folders import LIBRARY_FOLDERS
+from mac_whisper_speedtest.worker.load_check import LoadOutcome
+
+_PRINTED = {
+    documents.ModelFacts: (
+        documents.ModelFile,
+        documents.FileBeside,
+        documents.ModelLocation,
+        documents.StageTimeout,
+    ),
+    documents.CheckDocument: (
+        documents.CheckedWeights,
+        documents.CheckedCopy,
+        documents.CheckedLoad,
+        documents.NeededDownload,
+        documents.NeededPublication,
+        documents.FreeDisk,
+    ),
+    documents.VerifyDocument: (documents.VerifiedCopy,),
+    documents.DoctorDocument: (documents.DoctorLine,),
+}
+"""What a command prints → the objects in it."""
+
+
+def weights() -> str:
+    """States of weights, how they are checked, and where they are looked for."""
+    return page(
+        "Reference: weights on this machine",
+        "`speedtest check-models` shows which weights are present, complete and loadable; "
+        "`speedtest models verify` reads every byte. Neither downloads. Which weights there are is "
+        "in [models.md](models.md).",
+        "## Checks",
+        "Of `check-models --verify-method`:",
+        words(CheckMethod),
+        words(WeightsState),
+        words(Evidence),
+        words(LoadOutcome),
+        "Of `models verify`:",
+        words(ReadOutcome),
+        "## Locations",
+        "A run takes the first copy among those that it uses. The Hugging Face cache is set by "
+        "`HF_HUB_CACHE`, `HF_HOME` or `XDG_CACHE_HOME`.",
+        words(LocationKind),
+        "Folders of libraries, and the code that says so:",
+        table(
+            ("format", "folder"),
+            (
+                [code(name), without_markup(inspect.getdoc(find) or "").partition("\n")[0]]
+                for name, find in LIBRARY_FOLDERS.items()
+            ),
+        ),
+    )
+
+
+def printed() -> str:
+    """JSON of ``backends info --model``, ``check-models``, ``models verify`` and ``doctor``."""
+    return page(
+        "Reference: JSON of commands",
+        "`run`, `show` and `export` print [runs](results.md), `compare` and `history` "
+        "[comparisons](compare.md). Home folders, user names and tokens are removed. "
+        "The words are in [weights.md](weights.md).",
+        *(
+            struct_section(kind)
+            for document, parts in _PRINTED.items()
+            for kind in (document, *parts)
+        ),
+        words(Readiness),
+    )
