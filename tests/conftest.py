@@ -43,6 +43,8 @@ def own_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SPEEDTEST_DATA_DIR", str(folder))
         # Tests count rounds and samples, on machines that are busy with other tests.
         patch.setenv("SPEEDTEST_RETAKE", "0")
+        # Processes of pytest-xdist do not wait for each other, nor for the user's own runs.
+        patch.setenv("SPEEDTEST_MACHINE_LOCK", str(folder / "machine.lock"))
         yield folder
 
 

@@ -1,6 +1,7 @@
 """The two folders of this program, each set by an environment variable or the user's default.
 
-The cache (weights, clips, environments) is safe to delete; the data folder (runs) is not.
+The cache (weights, clips, environments) is safe to delete; the data folder (runs) is not. One file
+more is the machine's: the lock of whoever measures.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ def data_dir() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir(_APP, appauthor=False))
+
+
+def machine_lock() -> Path:
+    """The file that whoever measures on this machine locks: ``SPEEDTEST_MACHINE_LOCK``, else one.
+
+    All users of the machine have the same, so it is in ``/tmp`` and not in a user's own folder for
+    temporary files.
+    """
+    return Path(os.environ.get("SPEEDTEST_MACHINE_LOCK") or f"/tmp/{_APP}.lock")  # noqa: S108
 
 
 def with_tilde(path: Path) -> str:

@@ -1,14 +1,18 @@
-"""Control over the host: idle sleep, priority, and the cores of a worker."""
+"""Control over the host: one measurement at a time, idle sleep, priority, cores of a worker."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.errors import SpeedtestError
 
 CAFFEINATE = "/usr/bin/caffeinate"
@@ -16,6 +20,105 @@ _PRIO_DARWIN_PROCESS = 4
 """As in macOS's <sys/resource.h>; Python 3.12 has the name, too."""
 _AWAKE = ("-ims",)
 _END_TIMEOUT_S = 2.0
+
+
+_LONGEST_HOLDER = 100
+"""Bytes of the lock file that are read: a process id."""
+
+
+@contextlib.contextmanager
+def measuring_alone(notify: Callable[[str], None], *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of all who measure on this machine, of any user, inside the ``with``.
+
+    Two measurements at once would both measure the other one. The system releases the lock when
+    this process ends in any way. A process that waits does not wake up until its turn. Where the
+    file cannot be used, a line says so and nothing is locked.
+
+    Args:
+        notify: called with a line before a wait, and with the reason where nothing is locked.
+        wait: whether to wait for another process that holds it.
+
+    Yields:
+        Whether nobody else measures, as far as this is known: always true with ``wait``.
+    """
+    path = paths.machine_lock()
+    handle, free = -1, False
+    try:
+        try:
+            while handle < 0:
+                handle = _open_lock(path)
+                free = _claim(handle, notify, wait=wait)
+                if free and not _is_at(path, handle):  # cleared away meanwhile, as macOS does
+                    os.close(handle)
+                    handle = -1
+        except OSError as error:
+            notify(f"other measurements are not held off: {path}: {error.strerror}")
+            free = True
+        yield free
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _open_lock(path: Path) -> int:
+    """A handle of the lock file, which any user may have made.
+
+    Nothing is trusted in a folder that everybody can write: a link is not followed, a pipe is not
+    waited for, and somebody else's file is opened for reading, which is enough to lock it. It is
+    made with ``O_EXCL``, because Linux refuses ``O_CREAT`` on a file of somebody else
+    (fs.protected_regular).
+
+    Raises:
+        OSError: it can be neither opened nor made, or is no ordinary file.
+    """
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    refused = OSError()
+    for access in (os.O_RDWR | os.O_CREAT | os.O_EXCL, os.O_RDWR, os.O_RDONLY):
+        try:
+            handle = os.open(path, access | flags, 0o644)
+        except (FileExistsError, FileNotFoundError, PermissionError) as error:
+            refused = error
+            continue
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise OSError(errno.EINVAL, "is no ordinary file")
+        if access & os.O_CREAT:
+            os.fchmod(handle, 0o644)  # whatever the umask: others must be able to lock it
+        return handle
+    raise refused
+
+
+def _claim(handle: int, notify: Callable[[str], None], *, wait: bool) -> bool:
+    free = files.claim_handle(handle)
+    if not free:
+        holder = _holder(handle)
+        notify(f"{holder} measures on this machine" + ("; waiting for its end" if wait else ""))
+        free = wait and files.claim_handle(handle, wait=True)
+    if free:
+        with contextlib.suppress(OSError):  # somebody else's file
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return free
+
+
+def _holder(handle: int) -> str:
+    """Who holds the lock, in words: the process that wrote itself into the file, if it runs."""
+    pid = 0
+    try:
+        pid = int(os.pread(handle, _LONGEST_HOLDER, 0))
+        os.kill(pid, 0)
+    except PermissionError:
+        return f"process {pid} of another user"
+    except (OSError, ValueError, OverflowError):
+        return "another process"
+    return f"process {pid}" if pid > 0 else "another process"
 
 
 @contextlib.contextmanager

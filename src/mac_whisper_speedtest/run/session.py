@@ -78,7 +78,8 @@ def measure(
     """Measure everything that was prepared and return the sealed run.
 
     An interrupt (Ctrl-C, SIGTERM, SIGHUP) seals the partial run and returns it with the outcome
-    ``interrupted``. No process and no temporary file outlives this call.
+    ``interrupted``. No process and no temporary file outlives this call. It waits while anybody
+    else measures on this machine.
 
     Args:
         prepared: what to measure.
@@ -93,7 +94,7 @@ def measure(
             what was measured until then stays valid.
     """
     # A signal waits except while cells are measured: no half-made run and no file is left behind.
-    with interrupts.held_back(then_drop=True):
+    with host.measuring_alone(observer.notify), interrupts.held_back(then_drop=True):
         return _measure(prepared, observer, resume, into=into, execute=execute, watcher=watcher)
 
 
