@@ -25,8 +25,6 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 
 # ``--json-logs``: progress as JSON lines, in one schema whatever the command.
-#
-# ``python -m mac_whisper_speedtest.cli.progress`` prints what docs/json-logs.schema.json holds.
 
 
 SCHEMA_VERSION = 1
@@ -199,10 +197,6 @@ def _refs(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from _refs(value)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")
 
 
 def observer(*, quiet: bool, json_logs: bool) -> Observer:

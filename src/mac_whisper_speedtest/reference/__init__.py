@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from mac_whisper_speedtest import files
+from mac_whisper_speedtest.cli import progress
 from mac_whisper_speedtest.reference import backends, commands, fields, locks, models, weights
 from mac_whisper_speedtest.reference.markdown import docstring, page, table
+from mac_whisper_speedtest.worker import schema
 
 
 def contents() -> str:
@@ -23,6 +27,20 @@ def contents() -> str:
             ([f"[{name}]({name})", docstring(make)] for name, make in PAGES.items()),
         ),
     )
+
+
+def protocol_schema() -> str:
+    """JSON Schema of the messages between the tool and a worker."""
+    return _json(schema.document())
+
+
+def logs_schema() -> str:
+    """JSON Schema of a line of ``--json-logs``."""
+    return _json(progress.document())
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -41,6 +59,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "weights.md": weights.weights,
     "json.md": weights.printed,
     "locks.md": locks.locks,
+    "protocol.schema.json": protocol_schema,
+    "json-logs.schema.json": logs_schema,
 }
 """File name → the function that returns its text."""
 

@@ -1,14 +1,9 @@
-"""The protocol as JSON Schema, generated from the types both sides use.
-
-``python -m mac_whisper_speedtest.worker.schema`` prints what docs/protocol.schema.json holds.
-"""
+"""The protocol as JSON Schema, generated from the types both sides use."""
 
 from __future__ import annotations
 
 import inspect
-import json
 import re
-import sys
 from typing import Any
 
 import msgspec
@@ -181,7 +176,3 @@ def _describe(schema: dict[str, Any]) -> None:
     for name, meaning in re.findall(r"^ +(\w+): (.+(?:\n {8,}.+)*)", attributes, re.MULTILINE):
         if name in schema["properties"]:
             schema["properties"][name]["description"] = " ".join(meaning.split())
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")
