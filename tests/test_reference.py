@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import types
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -24,6 +25,8 @@ from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.reference import backends
 from mac_whisper_speedtest.reference.commands import walk
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.conformance import CHECKS
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 COMPARED = dict.fromkeys((*structs_in(document.Compared), *structs_in(document.History)))
@@ -37,6 +40,8 @@ from mac_whisper_speedtest import paths, reference
 from mac_whisper_speedtest.bundle.fields import policies
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.conformance import CHECKS
 from mac_whisper_speedtest.store.index import open_index
 from mac_whisper_speedtest.summary.summarize import summarize
 
@@ -87,6 +92,17 @@ def test_every_exit_code_and_every_model_has_a_row() -> None:
     assert [(int(code), name) for code, name in codes] == [(each, each.name) for each in ExitCode]
     models = re.findall(r"^\| `([\w.-]+)` \|", reference.PAGES["models.md"](), re.MULTILINE)
     assert models[: len(catalog.models())] == list(catalog.models())
+
+
+def test_every_message_error_stage_and_check_of_the_protocol_is_listed() -> None:
+    text = reference.PAGES["protocol.md"]()
+    for each in (*m.Method, *m.Stage):
+        assert f"\n| `{each}` | " in text
+    for code in m.ErrorCode:
+        assert f"\n| {code:d} | {code.name.lower().replace('_', ' ')} | " in text
+    kinds = {name for name, each in vars(m).items() if is_dataclass(each)}
+    assert kinds <= set(re.findall(r"^### (.+)$", text, re.MULTILINE))
+    assert all(f"\n| `{check.name}` | {check.asks} |\n" in text for check in CHECKS)
 
 
 def test_every_backend_has_a_row_and_a_section() -> None:

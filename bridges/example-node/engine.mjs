@@ -1,4 +1,4 @@
-// A worker in plain Node that speaks the protocol of docs/protocol.md. It recognizes no words: for
+// A worker in plain Node that speaks the protocol of docs/reference/protocol.md. It recognizes no words: for
 // every half second of audio it says "sound" or "silence". Copy it and put an engine in its place.
 
 import { existsSync, readFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 """A small worker in plain Python that speaks the protocol, except for the one fault it is told.
 
 ``python broken_engine.py [fault]``. Standard library only, nothing of the package imported, so that
-it is an independent reading of docs/protocol.md.
+it is an independent reading of docs/reference/protocol.md.
 """
 
 from __future__ import annotations

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
-from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.worker import answers, schema
 from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker import schema
 from mac_whisper_speedtest.worker.messages import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -37,7 +35,7 @@ def _refs(node: Any) -> Iterator[str]:
 
 
 def _session() -> list[tuple[str, str]]:
-    text = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    text = (DOCS / "explanation" / "protocol.md").read_text(encoding="utf-8")
     return re.findall(r"^([→←]) (\{.*\})$", text, re.MULTILINE)
 
 
@@ -79,18 +77,6 @@ def test_the_session_in_the_documentation_is_made_of_valid_messages() -> None:
     assert set(asked.values()) == set(m.Method)
 
 
-@pytest.mark.parametrize("code", m.ErrorCode, ids=lambda code: code.name)
-def test_every_error_code_is_in_the_documentation(code: m.ErrorCode) -> None:
-    assert f"| {code:d} | {code.name.lower().replace('_', ' ')} |" in (
-        DOCS / "protocol.md"
-    ).read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("stage", m.Stage)
-def test_every_stage_has_a_deadline_in_the_documentation(stage: m.Stage) -> None:
-    assert f"\n| `{stage}` | " in (DOCS / "protocol.md").read_text(encoding="utf-8")
-
-
 def test_every_field_of_an_answer_has_its_place_in_the_journal() -> None:
     settings = {"effective": "values", "observed": "observed", "remarks": "remarks"}
     for each in fields(m.TranscribeResult):
@@ -98,29 +84,3 @@ def test_every_field_of_an_answer_has_its_place_in_the_journal() -> None:
             assert settings[each.name] in s.Effective.__struct_fields__
         else:
             assert each.name in s.Sample.__struct_fields__
-
-
-def _spaced(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
-
-
-def test_the_limits_in_the_documentation_are_those_of_the_program() -> None:
-    page = (DOCS / "protocol.md").read_text(encoding="utf-8")
-    slack = (1000 * limits.CLOCK_TOLERANCE_S, 100 * limits.CLOCK_TOLERANCE)
-    for stated in (
-        f"at most {_spaced(limits.LONGEST_LINE)} bytes",
-        f"at most {limits.DEEPEST} objects and lists",
-        f"seconds at most {limits.LONGEST_S:.0e}".replace("e+0", "e"),
-        f"bytes at most 2^{limits.LARGEST_BYTES.bit_length() - 1}",
-        f"others at most {limits.LARGEST_NUMBER:.0e}".replace("e+", "e"),
-        f"+ {slack[0]:g} ms + {slack[1]:g} %",
-        f"{-limits.FIRST_SEGMENT_S:g} s before the audio to {limits.LAST_WINDOW_S:g} s after it",
-        f"{limits.MOST_PER_AUDIO_S} × (seconds of audio + {limits.LAST_WINDOW_S:g})",
-        f"at most {_spaced(limits.LONGEST_TEXT)} characters",
-        f"at most {limits.LONGEST_NAME} characters",
-        f"at most {limits.MOST_FACTS} entries",
-        f"{_spaced(limits.MOST_MESSAGES)} lines of {limits.MOST_MESSAGE_BYTES >> 20} MiB",
-        f"{limits.LONGEST_MESSAGE}\ncharacters",
-        f"its last {_spaced(answers.LOG_TAIL_CHARACTERS)}",
-    ):
-        assert stated in page, stated

@@ -67,7 +67,13 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of transcript; times in seconds from the start of the audio."""
+    """A piece of transcript.
+
+    Attributes:
+        start_s: seconds from the start of the audio.
+        end_s: likewise.
+        text: what was said.
+    """
 
     start_s: float
     end_s: float

@@ -67,7 +67,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Check that PROGRAM, or a backend, speaks the worker protocol (docs/protocol.md).
+    """Check that PROGRAM, or a backend, speaks the worker protocol (docs/reference/protocol.md).
 
     Starts it several times, says good and bad things to it, and prints one line per check: pass,
     warn (allowed, but results are worth less), FAIL (with what the protocol asks), or skipped.

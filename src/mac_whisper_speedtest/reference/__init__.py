@@ -12,7 +12,15 @@ from typing import Any
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.cli import progress
-from mac_whisper_speedtest.reference import backends, commands, fields, locks, models, weights
+from mac_whisper_speedtest.reference import (
+    backends,
+    commands,
+    fields,
+    locks,
+    models,
+    protocol,
+    weights,
+)
 from mac_whisper_speedtest.reference.markdown import docstring, page, table
 from mac_whisper_speedtest.worker import schema
 
@@ -56,6 +64,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "backends.md": backends.backends,
     "backend-description.md": backends.descriptions,
     "models.md": models.models,
+    "protocol.md": protocol.protocol,
     "weights.md": weights.weights,
     "json.md": weights.printed,
     "locks.md": locks.locks,

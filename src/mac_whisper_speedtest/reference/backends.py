@@ -159,7 +159,7 @@ def descriptions() -> str:
     return page(
         "Reference: descriptions of backends",
         "`speedtest run -b ./engine.toml` measures what the file describes: a program that speaks "
-        "the [protocol](../protocol.md), or an adapter class in Python. A distribution can declare "
+        "the [protocol](protocol.md), or an adapter class in Python. A distribution can declare "
         "the same as a `Backend` at an entry point of the group "
         f"`{registry.GROUP}`.",
         "## `[backend]`",

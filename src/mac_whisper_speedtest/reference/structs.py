@@ -29,7 +29,7 @@ def struct_section(kind: type) -> str:
     (parent,) = kind.__bases__
     inherited = parent.__struct_fields__ if issubclass(parent, s.Struct) else ()
     body = [
-        [f"`{name}`", _type(hint), doc.unit, doc.meaning, doc.null or NOTHING]
+        [f"`{name}`", type_name(hint), doc.unit, doc.meaning, doc.null or NOTHING]
         for name, hint, doc in declared_fields(kind)
         if name not in inherited
     ]
@@ -49,18 +49,18 @@ def declared_fields(kind: type) -> Iterator[tuple[str, Any, Doc]]:
         yield name, hint, docs.get(name, Doc(""))
 
 
-def _type(hint: Any) -> str:
+def type_name(hint: Any) -> str:
     """A field's type in JSON's words; without null, which has a column of its own."""
     if hint == SettingValue:
         return "any"
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in {types.UnionType, Union}:
-        return " or ".join(_type(each) for each in arguments if each is not types.NoneType)
+        return " or ".join(type_name(each) for each in arguments if each is not types.NoneType)
     if origin in {list, tuple}:
         pair = origin is tuple and arguments[-1] is not ...
-        return f"{'pair' if pair else 'list'} of {_many(_type(arguments[0]))}"
+        return f"{'pair' if pair else 'list'} of {_many(type_name(arguments[0]))}"
     if origin is dict:
-        inner = _type(arguments[1])
+        inner = type_name(arguments[1])
         return "object" if inner == "any" else f"object of {_many(inner)}"
     return PLAIN.get(hint) or f"[`{hint.__name__}`](#{hint.__name__.lower()})"
 

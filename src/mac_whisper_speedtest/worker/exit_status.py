@@ -5,26 +5,32 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from mac_whisper_speedtest.declared import Word
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.worker.messages import ErrorObject
 from mac_whisper_speedtest.worker.process_tree import MemoryUse
 from mac_whisper_speedtest.worker.protocol import ErrorCode, ErrorData, Stage
 
 
-class Status(StrEnum):
-    """The outcome of a cell. Anything but ``ok`` stays in the results and in every denominator."""
+class Status(Word):
+    """The outcome of a cell, a round and a worker. Only ``ok`` gets a rank."""
 
-    OK = "ok"
-    FAILED = "failed"
-    TIMEOUT = "timeout"
-    CRASHED = "crashed"
-    OUT_OF_MEMORY = "out_of_memory"
-    PROTOCOL_VIOLATION = "protocol_violation"
-    UNAVAILABLE = "unavailable"
-    SKIPPED = "skipped"
+    OK = "ok", "it did everything that was requested"
+    FAILED = "failed", "it answered with an error: an exception, unusable weights or audio"
+    TIMEOUT = "timeout", "a stage passed its deadline, and the worker was killed"
+    CRASHED = "crashed", "the process ended by a signal, or with an exit status that is not 0"
+    OUT_OF_MEMORY = (
+        "out_of_memory",
+        "an allocation failed, the system killed it for memory, or it outgrew `--max-memory`",
+    )
+    PROTOCOL_VIOLATION = (
+        "protocol_violation",
+        "it sent something outside the protocol or its limits, or left without an answer",
+    )
+    UNAVAILABLE = "unavailable", "it cannot run here: not installed, not startable, or no weights"
+    SKIPPED = "skipped", "not run, or cut off: the run was stopped, or an earlier round failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +101,19 @@ def from_returncode(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerE
     )
 
 
-def from_error(error: ErrorObject, stage: Stage) -> WorkerExit:
-    """Classify an error answer."""
-    status = {
+def status_of(code: int) -> Status:
+    """The status of a cell whose worker answers with this error."""
+    special = {
+        ErrorCode.PARSE_ERROR: Status.PROTOCOL_VIOLATION,  # its null id answers no call
         ErrorCode.UNAVAILABLE: Status.UNAVAILABLE,
         ErrorCode.OUT_OF_MEMORY: Status.OUT_OF_MEMORY,
-    }.get(
-        ErrorCode(error.code) if error.code in set(ErrorCode) else ErrorCode.BACKEND_ERROR,
-        Status.FAILED,
-    )
+    }
+    return next((status for known, status in special.items() if known == code), Status.FAILED)
+
+
+def from_error(error: ErrorObject, stage: Stage) -> WorkerExit:
+    """Classify an error answer."""
+    status = status_of(error.code)
     data = error.data or ErrorData()
     return WorkerExit(
         status,

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.worker.offline import OFFLINE
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
-_PASSED = frozenset(
+PASSED = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ"),
         *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
@@ -27,7 +27,7 @@ _PASSED = frozenset(
         *("TOKENIZERS_PARALLELISM", "DEVELOPER_DIR", "SDKROOT"),
     }
 )
-_PASSED_PREFIXES = (
+PASSED_PREFIXES = (
     *("LC_", "PYTHON", "DYLD_", "MALLOC_"),
     # Threads, and libraries of linear algebra.
     *("OMP_", "KMP_", "GOMP_", "RAYON_", "TBB_"),
@@ -151,7 +151,7 @@ def passed_variables(named: Collection[str] = ()) -> dict[str, str]:
     """The variables of the tool's environment that every worker gets, and those that are named."""
 
     def is_passed(name: str, value: str) -> bool:
-        known = name in _PASSED or name.startswith(_PASSED_PREFIXES)
+        known = name in PASSED or name.startswith(PASSED_PREFIXES)
         return known and not privacy.holds_secret(name, value)
 
     return {

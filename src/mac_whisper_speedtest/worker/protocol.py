@@ -1,4 +1,4 @@
-"""The protocol's messages as types, for both sides. Standard library only; see docs/protocol.md.
+"""The protocol's messages as types, for both sides. Standard library only.
 
 Types that adapters also use (`LoadParams`, `DecodeContract`, `Segment`) are defined in
 ``backends/``.
@@ -10,62 +10,88 @@ Every message is one line of JSON-RPC 2.0. The tool calls; the worker answers, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends.adapter import Segment
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 from mac_whisper_speedtest.backends.cuda import UsedGpu
+from mac_whisper_speedtest.declared import Word
+
+if TYPE_CHECKING:
+    from typing import Self
 
 PROTOCOL_VERSION = 1
 
 
-class Method(StrEnum):
-    """The calls a worker answers."""
+class Method(Word):
+    """The calls a worker answers, and what each asks for."""
 
-    HELLO = "hello"
-    LOAD = "load"
-    TRANSCRIBE = "transcribe"
-    UNLOAD = "unload"
-    SHUTDOWN = "shutdown"
+    HELLO = "hello", "identify yourself; import libraries here, load no weights"
+    LOAD = "load", "load these weights completely, so that no later call has to"
+    TRANSCRIBE = "transcribe", "transcribe this recording with these settings"
+    UNLOAD = "unload", "drop the model and give its memory back"
+    SHUTDOWN = "shutdown", "answer, then exit with status 0"
 
 
 class ErrorCode(IntEnum):
     """JSON-RPC's own codes, and this protocol's in the range JSON-RPC leaves to servers."""
 
-    PARSE_ERROR = -32700
-    INVALID_REQUEST = -32600
-    METHOD_NOT_FOUND = -32601
-    INVALID_PARAMS = -32602
-    UNAVAILABLE = -32001
-    MODEL_UNUSABLE = -32002
-    AUDIO_UNUSABLE = -32003
-    OUT_OF_MEMORY = -32004
-    BACKEND_ERROR = -32005
-    WRONG_STATE = -32006
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """A code and when a worker uses it."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    PARSE_ERROR = -32700, "the line is not JSON; `id` is null"
+    INVALID_REQUEST = -32600, "JSON, but not a call; `id` is null if it has none"
+    METHOD_NOT_FOUND = -32601, "you do not know the method"
+    INVALID_PARAMS = -32602, "a parameter is missing or wrong, or `protocol` is not yours"
+    UNAVAILABLE = -32001, "the engine cannot run here: a library or hardware is missing"
+    MODEL_UNUSABLE = -32002, "no such weights, wrong format, damaged"
+    AUDIO_UNUSABLE = -32003, "no such file, another size or rate, not finite, empty"
+    OUT_OF_MEMORY = -32004, "an allocation failed"
+    BACKEND_ERROR = -32005, "anything else that the engine reports"
+    WRONG_STATE = -32006, "`load` before `hello`, `transcribe` or `unload` before `load`"
 
 
-class Stage(StrEnum):
+class Stage(Word):
     """A stage in a worker's life; each has its own deadline."""
 
-    SPAWN = "spawn"
-    IMPORT = "import"
-    LOAD = "load"
-    WARMUP = "warmup"
-    TRANSCRIBE = "transcribe"
-    UNLOAD = "unload"
-    SHUTDOWN = "shutdown"
+    SPAWN = "spawn", "the start of the process, until `hello` is answered"
+    IMPORT = "import", "`progress` with this stage, until `hello` is answered"
+    LOAD = "load", "the call `load`"
+    WARMUP = "warmup", "the call `transcribe` of the kind `warmup`"
+    TRANSCRIBE = "transcribe", "the call `transcribe` of the kind `timed`"
+    UNLOAD = "unload", "the call `unload`"
+    SHUTDOWN = "shutdown", "the call `shutdown`; as long again for the exit"
 
 
 @dataclass(frozen=True, slots=True)
 class HelloParams:
-    """The first call: it asks for the worker's identity."""
+    """The first call: it asks for the worker's identity.
+
+    Attributes:
+        protocol: the version that the tool speaks.
+    """
 
     protocol: int = PROTOCOL_VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class HelloResult:
-    """The worker's identity. ``versions`` has everything else that could change a number."""
+    """The worker's identity.
+
+    Attributes:
+        protocol: the version that the worker speaks.
+        name: of the engine; not empty.
+        version: of the engine; not empty. Results of different versions are never mixed.
+        versions: everything else that could change a number: libraries, compilers.
+        import_s: seconds spent on importing libraries, by the worker's clock.
+    """
 
     protocol: int
     name: str
@@ -80,12 +106,12 @@ class LoadReply:
 
     Attributes:
         load_s: seconds this call took, by a monotonic clock.
-        device: the device in use.
-        precision: the precision in use.
+        device: the device in use; every one but ``cpu`` is warmed up for a second at least.
+        precision: the precision in use, such as ``float32``.
         details: facts for the record.
         peak_rss_before_bytes: highest resident memory before this call, where known.
         peak_rss_bytes: highest resident memory after it, where known.
-        gpu: the NVIDIA GPU in use, which is then metered; ``None`` for any other device.
+        gpu: the NVIDIA GPU in use, which is then metered; null for any other device.
     """
 
     load_s: float
@@ -99,7 +125,13 @@ class LoadReply:
 
 @dataclass(frozen=True, slots=True)
 class AudioParams:
-    """A file of raw little-endian float32 samples: 16 kHz, mono, nothing before or after them."""
+    """A file of raw little-endian float32 samples: mono, nothing before or after them.
+
+    Attributes:
+        path: of the file.
+        samples: how many it holds, of 4 bytes each; another size is an error.
+        sample_rate: samples per second; always 16000.
+    """
 
     path: str
     samples: int
@@ -108,7 +140,13 @@ class AudioParams:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeParams:
-    """Decode this recording under this contract. ``kind`` is ``warmup`` or ``timed``."""
+    """Decode this recording under this contract.
+
+    Attributes:
+        audio: the recording.
+        contract: the settings; one that is null is left to the engine.
+        kind: ``warmup`` or ``timed``. Do the same work for both.
+    """
 
     audio: AudioParams
     contract: DecodeContract
@@ -125,15 +163,16 @@ class TranscribeResult:
         segments: the same in pieces.
         language: the language it was decoded as, where known.
         tokens: decoded tokens, where known.
-        effective: contract setting → value that was used.
-        observed: the settings in ``effective`` that were read back from the library.
+        effective: contract setting → value that was used, for every setting; null for one that is
+            unknown or does not apply.
+        observed: the settings in ``effective`` that were read back from the engine.
         remarks: differences no setting expresses.
         cpu_s: processor time of the worker process during the call (all threads), where known.
         peak_rss_bytes: highest resident memory of the worker process so far, where known.
         fallbacks: segments that were decoded again at a higher temperature, where known.
         first_segment_s: from samples in memory to the first segment, where segments stream.
-        stages_s: seconds by stage (``mel``, ``encode``, ``decode``), where reported.
-        allocator_bytes: memory that the library's own allocators report, by name.
+        stages_s: seconds by stage (``mel``, ``encode``, ``decode``), where the engine reports them.
+        allocator_bytes: memory that the engine's own allocators report, by name.
     """
 
     seconds: float
@@ -154,7 +193,12 @@ class TranscribeResult:
 
 @dataclass(frozen=True, slots=True)
 class ProgressParams:
-    """A notification: the worker has reached ``stage``. Each stage counts once per call."""
+    """A notification: the worker has reached a stage, whose deadline begins.
+
+    Attributes:
+        stage: its name; each counts once per call, and an unknown one is ignored.
+        message: one line for people.
+    """
 
     stage: str
     message: str = ""
@@ -162,7 +206,12 @@ class ProgressParams:
 
 @dataclass(frozen=True, slots=True)
 class LogParams:
-    """A notification: a line for the log. ``level`` is debug, info, warning or error."""
+    """A notification: a line for the log.
+
+    Attributes:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        message: the line.
+    """
 
     level: str
     message: str
@@ -170,7 +219,12 @@ class LogParams:
 
 @dataclass(frozen=True, slots=True)
 class ErrorData:
-    """Details of an error: the exception's class and its traceback."""
+    """Details of an error.
+
+    Attributes:
+        error_class: the exception's class.
+        traceback: where it was raised.
+    """
 
     error_class: str = ""
     traceback: str = ""

@@ -28,14 +28,14 @@ _TYPES = (
     m.LogParams,
     m.ErrorData,
 )
-_METHODS = {
+METHODS = {
     m.Method.HELLO: ("HelloParams", "HelloResult"),
     m.Method.LOAD: ("LoadParams", "LoadReply"),
     m.Method.TRANSCRIBE: ("TranscribeParams", "TranscribeResult"),
     m.Method.UNLOAD: ("Empty", "Empty"),
     m.Method.SHUTDOWN: ("Empty", "Empty"),
 }
-_NOTIFICATIONS = {"progress": "ProgressParams", "log": "LogParams"}
+NOTIFICATIONS = {"progress": "ProgressParams", "log": "LogParams"}
 _ANSWERED = {"HelloResult", "LoadReply", "Segment", "TranscribeResult", "UsedGpu"}
 _NAMES = {"name", "version", "device", "precision", "language", "observed", "effective"}
 _ID = {"type": ["integer", "null"], "description": "The call's id; null when it cannot be read."}
@@ -58,15 +58,15 @@ def document() -> dict[str, Any]:
         components["Segment"]["properties"][name]["minimum"] = limits.FIRST_SEGMENT_S
     components["ProgressParams"]["properties"]["stage"]["examples"] = [str(s) for s in m.Stage]
     _require_all(components["DecodeContract"])
-    calls = {f"{method.capitalize()}Call": _call(method) for method in _METHODS}
-    answers = {f"{method.capitalize()}Answer": _answer(method) for method in _METHODS}
-    notes = {f"{name.capitalize()}Notification": _notification(name) for name in _NOTIFICATIONS}
+    calls = {f"{method.capitalize()}Call": _call(method) for method in METHODS}
+    answers = {f"{method.capitalize()}Answer": _answer(method) for method in METHODS}
+    notes = {f"{name.capitalize()}Notification": _notification(name) for name in NOTIFICATIONS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:mac-whisper-speedtest:worker-protocol:{m.PROTOCOL_VERSION}",
         "title": f"Worker protocol, version {m.PROTOCOL_VERSION}",
         "description": "One line on a worker's stdin (Call) or stdout (the others). "
-        "See protocol.md for what the schema cannot say.",
+        "docs/reference/protocol.md says what the schema cannot.",
         "oneOf": [_ref("Call"), _ref("Answer"), _ref("ErrorAnswer"), _ref("Notification")],
         "$defs": {
             "Call": {"description": "From the tool.", "oneOf": [_ref(name) for name in calls]},
@@ -108,18 +108,18 @@ def _envelope(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(method: m.Method) -> dict[str, Any]:
-    params = _ref(_METHODS[method][0])
+    params = _ref(METHODS[method][0])
     identity = {"type": "integer", "description": "Counts up; repeat it in the answer."}
     return _envelope({"id": identity, "method": {"const": str(method)}, "params": params})
 
 
 def _answer(method: m.Method) -> dict[str, Any]:
-    result = _ref(_METHODS[method][1])
+    result = _ref(METHODS[method][1])
     return _envelope({"id": {"type": "integer"}, "result": result})
 
 
 def _notification(name: str) -> dict[str, Any]:
-    return _envelope({"method": {"const": name}, "params": _ref(_NOTIFICATIONS[name])})
+    return _envelope({"method": {"const": name}, "params": _ref(NOTIFICATIONS[name])})
 
 
 def _error() -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _error() -> dict[str, Any]:
         "description": "Why a call was not carried out.",
         "type": "object",
         "properties": {
-            "code": {"type": "integer", "description": f"{codes}; see protocol.md."},
+            "code": {"type": "integer", "description": f"{codes}; see docs/reference/protocol.md."},
             "message": {"type": "string", "description": "For a person. The first line counts."},
             "data": {"anyOf": [_ref("ErrorData"), {"type": "null"}]},
         },

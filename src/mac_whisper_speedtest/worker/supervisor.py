@@ -53,7 +53,7 @@ class TranscriptionFailedError(Exception):
         self.wall_s = wall_s
 
 
-_ONE_RECORDING = frozenset({m.ErrorCode.BACKEND_ERROR, m.ErrorCode.AUDIO_UNUSABLE})
+ONE_RECORDING = frozenset({m.ErrorCode.BACKEND_ERROR, m.ErrorCode.AUDIO_UNUSABLE})
 """Errors that concern one recording, not the worker."""
 
 
@@ -217,7 +217,7 @@ class Worker:
             m.TranscribeResult,
             m.Stage.WARMUP if params.kind == "warmup" else m.Stage.TRANSCRIBE,
             lambda answer, wall_s: answers.checked_transcript(answer, wall_s, audio_s),
-            survives=_ONE_RECORDING if survives_errors else frozenset(),
+            survives=ONE_RECORDING if survives_errors else frozenset(),
         )
 
     def unload(self) -> None:

@@ -1,4 +1,4 @@
-"""The conformance kit: whether a program speaks the protocol of docs/protocol.md.
+"""The conformance kit: whether a program speaks the protocol of docs/reference/protocol.md.
 
 Every check runs against a real process. A failed check does not spoil the others: when the program
 has died or may still be busy, the next check starts a new process.

@@ -125,7 +125,7 @@ def _load(bench: Bench) -> str:
     return f"{result.device}, {result.precision}, {result.load_s:.2f} s"
 
 
-@_check("transcribe", "a result of the types in the schema, within the limits of protocol.md")
+@_check("transcribe", "a result of the types in the schema, within the limits of the protocol")
 def _transcribe(bench: Bench) -> str:
     """The tool cannot use what it cannot read; NaN is not even JSON."""
     client = bench.ready()

@@ -1,4 +1,4 @@
-/// What a bridge implements: one speech engine behind the five calls of docs/protocol.md.
+/// What a bridge implements: one speech engine behind the five calls of docs/reference/protocol.md.
 ///
 /// The worker calls one method at a time, in the order of the calls it reads.
 public protocol Engine: Sendable {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The worker's side of docs/protocol.md.
+/// The worker's side of docs/reference/protocol.md.
 public enum Worker {
   /// Serves one engine until `shutdown` or the end of stdin. This is a whole program:
   ///
