@@ -23,6 +23,8 @@ SOURCES = [
     for folder in ("src/**/*.py", "src/**/*.toml", "tests/**/*.py", "examples/*", "install.py")
     for path in sorted(ROOT.glob(folder))
 ]
+MOST_WORDS = 900
+"""Of README and a page of the guide, with its commands and tables."""
 
 
 def name(path: Path) -> str:
@@ -78,6 +80,11 @@ def test_pages_that_the_source_names_exist() -> None:
         if not (ROOT / page).exists() or (anchor and anchor[1:] not in anchors(ROOT / page))
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDE], ids=name)
+def test_a_page_of_the_guide_is_read_at_one_sitting(page: Path) -> None:
+    assert len(page.read_text(encoding="utf-8").split()) <= MOST_WORDS
 
 
 def test_the_index_has_every_page_of_the_guide() -> None:

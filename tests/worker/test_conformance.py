@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -155,9 +157,14 @@ def test_every_check_says_why_it_matters_and_what_is_asked() -> None:
         assert check.asks
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="the example needs node on PATH")
-def test_the_example_in_node_passes_the_command() -> None:
-    toml = str(ROOT / "bridges" / "example-node" / "engine.toml")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="the example needs a C compiler")
+def test_the_example_in_c_passes_the_command_as_the_guide_compiles_it(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "guide" / "adding-a-backend.md").read_text(encoding="utf-8")
+    (compiling,) = re.findall(r"^cc .*$", page, re.MULTILINE)
+    folder = shutil.copytree(ROOT / "bridges" / "example-c", tmp_path / "engine")
+    strict = "-std=c11 -Wall -Wextra -Wpedantic -Werror"
+    subprocess.run([*compiling.split(), *strict.split()], cwd=folder, check=True, timeout=60)
+    toml = str(folder / "engine.toml")
     done = click.testing.CliRunner().invoke(command, ["-b", toml, "--json"])
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
