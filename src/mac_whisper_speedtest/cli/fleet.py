@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from mac_whisper_speedtest.cli import fleet_setup
+
 
 @click.group("fleet")
 def command() -> None:
@@ -14,3 +16,7 @@ def command() -> None:
     on every machine of it: join machines of your own only. Others hand in bundles instead
     (speedtest results bundle), which are recomputed and never trusted.
     """
+
+
+for _each in (fleet_setup.init, fleet_setup.serve):
+    command.add_command(_each)
