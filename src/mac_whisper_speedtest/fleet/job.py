@@ -66,10 +66,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job on its way to a node."""
+    """A job on its way to a node.
+
+    Attributes:
+        deadline_s: the longest that it may take there; None if the node shall estimate that. It
+            does not change what is measured, so it is no part of the job.
+    """
 
     job: Job
     attempt: Attempt
+    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=limits.LONGEST_S)] | None = None
 
 
 class Ending(StrEnum):
