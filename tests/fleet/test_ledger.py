@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
@@ -22,8 +23,8 @@ from mac_whisper_speedtest.fleet.ledger import (
     REST_S,
     JobState,
     Ledger,
-    bundle_name,
 )
+from mac_whisper_speedtest.fleet.storage import BundleName
 
 NODES = ("mini", "studio", "air")
 
@@ -100,7 +101,7 @@ class LedgerUnderFire(RuleBasedStateMachine):
         attempt = data.draw(st.integers(1, 1 + len(self.leased.get(job, []))))
         if ending is Ending.DONE:
             said = done(job, attempt)
-            self.in_storage.add(bundle_name(job, attempt, str(said.bundle_sha256)))
+            self.in_storage.add(str(BundleName(job, attempt, str(said.bundle_sha256))))
         else:
             said = answer(job, attempt, ending)
         self.ledger.settle(said)
@@ -116,11 +117,11 @@ class LedgerUnderFire(RuleBasedStateMachine):
     @rule(job=jobs, attempt=st.integers(1, 4), which=st.integers(0, 1))
     def reach_storage(self, job: str, attempt: int, which: int) -> None:
         """A late bundle, perhaps a second one of the same attempt, perhaps seen twice."""
-        name = bundle_name(job, attempt, sha((job, attempt, which)))
-        first = name not in self.in_storage
-        found = self.ledger.stored([name, "notes.txt", name, bundle_name(sha("else"), 1, sha(0))])
-        assert [each.name for each in found] == [name] * first
-        self.in_storage.add(name)
+        name = BundleName(job, attempt, sha((job, attempt, which)))
+        first = str(name) not in self.in_storage
+        found = self.ledger.stored([name, name, BundleName(sha("else"), 1, sha(0))])
+        assert [each.name for each in found] == [str(name)] * first
+        self.in_storage.add(str(name))
 
     @rule()
     def other_coordinator(self) -> None:
@@ -150,7 +151,7 @@ class LedgerUnderFire(RuleBasedStateMachine):
         before = self.everything()
         with contextlib.suppress(InterruptedError), self.ledger.batch():
             self.ledger.settle(answer(job, 1, Ending.CRASHED))
-            self.ledger.stored([bundle_name(job, 1, sha("half"))])
+            self.ledger.stored([BundleName(job, 1, sha("half"))])
             self.ledger.add([some_job(99)])
             raise InterruptedError
         assert self.everything() == before
@@ -257,7 +258,7 @@ def test_what_storage_refused_stays_with_its_node(ledger: Ledger) -> None:
     (lease,) = ledger.attempts(ended=False)
     assert lease.away_since is not None
 
-    ledger.stored([bundle_name(job, 1, sha("it"))])
+    ledger.stored([BundleName(job, 1, sha("it"))])
     assert [each.state for each in ledger.attempts()] == ["done"]
     assert not ledger.bundles()[0].late
 
@@ -280,6 +281,18 @@ def test_a_node_that_was_not_ready_rests(tmp_path: Path) -> None:
     assert ledger.resting() == {"air": 1000.0 + REST_S}
     now[0] += REST_S
     assert ledger.resting() == {}
+
+
+def test_how_often_each_node_had_a_campaign_and_who_refused_what(ledger: Ledger) -> None:
+    jobs = [some_job(0), some_job(1), msgspec.structs.replace(some_job(2), campaign="w48")]
+    ledger.add(jobs)
+    ledger.settle(answer(jobs[0].id, ledger.lease(jobs[0].id, "air"), Ending.REFUSED))
+    ledger.lease(jobs[1].id, "air")
+    ledger.lease(jobs[2].id, "mini")
+
+    assert ledger.shares("") == {"air": 2}
+    assert ledger.shares("w48") == {"mini": 1}
+    assert ledger.refusals() == {(jobs[0].id, "air")}
 
 
 def test_the_ledger_is_private_and_a_newer_one_is_not_touched(tmp_path: Path) -> None:

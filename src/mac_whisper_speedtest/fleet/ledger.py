@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +23,7 @@ import msgspec
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.fleet.job import Ending, Job, NodeAnswer
+from mac_whisper_speedtest.fleet.storage import BundleName
 
 REST_S = 600.0
 """How long a node gets no job after it was not ready: such a state seldom passes sooner."""
@@ -150,14 +150,6 @@ class NodeEntry:
     drained: bool
 
 
-_BUNDLE = re.compile(r"(?P<job>[0-9a-f]{64})\.(?P<attempt>[1-9][0-9]{0,6})\.[0-9a-f]{64}\.zip")
-
-
-def bundle_name(job: str, attempt: int, sha256: str) -> str:
-    """The name of a bundle in storage."""
-    return f"{job}.{attempt}.{sha256}.zip"
-
-
 class Ledger:
     """An open ledger. Several processes may have it open; each call is one transaction.
 
@@ -277,7 +269,7 @@ class Ledger:
             ending, reason = answer.ending, answer.reason
             if ending is Ending.DONE:
                 if answer.bundle_sha256 is not None:
-                    self.stored([bundle_name(answer.id, answer.attempt, answer.bundle_sha256)])
+                    self.stored([BundleName(answer.id, answer.attempt, answer.bundle_sha256)])
                     return
                 ending, reason = Ending.CRASHED, "it answered without a bundle"
             if ending is Ending.NOT_STORED:
@@ -300,32 +292,26 @@ class Ledger:
             if self._end(job, attempt, LOST, reason):
                 self._judge(job, reason)
 
-    def stored(self, names: Iterable[str]) -> list[BundleEntry]:
-        """Account for bundles in storage, and return those that are new to the ledger.
-
-        Names of other files, and bundles of other ledgers, are passed over.
-        """
+    def stored(self, names: Iterable[BundleName]) -> list[BundleEntry]:
+        """Account for bundles in storage, and return those that are new; foreign ones never are."""
         new = []
         with self.batch():
             for name in names:
-                found = _BUNDLE.fullmatch(name)
-                if found is None:
-                    continue
-                job, attempt = found["job"], int(found["attempt"])
+                job, attempt = name.id, name.attempt
                 ours, known, there = self._sql.execute(
                     "SELECT (SELECT count(*) FROM jobs WHERE id = ?1),"
                     " (SELECT count(*) FROM bundles WHERE name = ?2),"
                     " (SELECT count(*) FROM bundles WHERE job = ?1)",
-                    (job, name),
+                    (job, str(name)),
                 ).fetchone()
                 if known or not ours:
                     continue
                 ended = self._end(job, attempt, Ending.DONE, "")
-                new.append(BundleEntry(name, job, attempt, late=bool(there) or not ended))
+                new.append(BundleEntry(str(name), job, attempt, late=bool(there) or not ended))
                 self._sql.execute(
                     "INSERT INTO bundles (name, job, attempt, seen_at, late)"
                     " VALUES (?, ?, ?, ?, ?)",
-                    (name, job, attempt, self._clock(), new[-1].late),
+                    (str(name), job, attempt, self._clock(), new[-1].late),
                 )
                 self._judge(job, "")
         return new
@@ -425,7 +411,7 @@ class Ledger:
         """How many attempts of a campaign each node has had."""
         return dict(
             self._sql.execute(
-                "SELECT node, count(*) FROM attempts JOIN jobs ON job = id"
+                "SELECT node, count(*) FROM attempts JOIN jobs ON attempts.job = jobs.id"
                 " WHERE campaign = ? GROUP BY node",
                 (campaign,),
             )
