@@ -108,6 +108,7 @@ class Machine:
         self._link = f"{self.address.rpartition('.')[2]}-{self._starts}"
         self._init = _first_process([*self._network.inside(), *_unshare("-nmp")])
         self._number = psutil.Process(self._init.pid).children()[0].pid
+        self._namespace = _namespace(self._number)
         self._network.run(
             f"ip link add {self._link} type veth peer name eth0 netns {self._number}",
             f"ip link set {self._link} master lan up",
@@ -175,11 +176,10 @@ class Machine:
     def processes(self, words: str = "") -> list[psutil.Process]:
         """Every living process on this machine whose command contains the words, oldest first."""
         found = []
-        here = Path(f"/proc/{self._number}/ns/pid").readlink()
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if (
-                    Path(f"/proc/{process.pid}/ns/pid").readlink() == here
+                    _namespace(process.pid) == self._namespace
                     and process.status() != psutil.STATUS_ZOMBIE
                     and words in " ".join(process.cmdline())
                 ):
@@ -277,6 +277,10 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 60) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {timeout_s:g} s")
         time.sleep(0.05)
+
+
+def _namespace(pid: int) -> Path:
+    return Path(f"/proc/{pid}/ns/pid").readlink()
 
 
 def _unshare(kinds: str) -> list[str]:
