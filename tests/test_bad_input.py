@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Callable[[Path], list[object]], str, str]] = {
     ),
     "output is a folder": (lambda d: ["-o", _folder(d / "out.json")], "out.json", "folder"),
     "negative passes": (lambda _: ["--passes", -1], "--passes is -1", "--help"),
-    "more threads than any core bears": (lambda _: ["--threads", 99999], "99999", "the most is"),
+    "more threads than any core bears": (lambda _: ["--threads", 99999], "99999", "use at most"),
     "no such reference": (lambda _: ["--reference", "goood"], "'goood'", "it measures"),
     "no rounds": (lambda _: ["--rounds", 0], "--rounds is 0", "--help"),
     "no time": (lambda _: ["--max-time", 0], "--max-time is 0", ""),

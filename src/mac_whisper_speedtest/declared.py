@@ -76,7 +76,7 @@ class FieldPolicy(StrEnum):
     NAME = "as it is: the name of a backend, a model, a setting; nothing is written if it names you"
     SCRUBBED = "scrubbed: a text from outside, or one that quotes such a text"
     SAID = "what a backend heard, word for word; empty with `--without-texts`"
-    REFERENCE = "what was said; null with `--without-texts`"
+    REFERENCE = "the spoken text; null with `--without-texts`"
     CLIP = "the name of public speech; else its kind and 8 digits of its hash: `set-0123abcd`"
     UTTERANCE = "likewise; else its number: `utterance-0001`, or `entry-0001` of what was left out"
     CELL = "`backend/model/clip`, with the clip's name as it is in the bundle"

@@ -1,4 +1,4 @@
-"""What a Hugging Face hub says of a repository at a revision: its commit and its files."""
+"""What a Hugging Face hub reports of a repository at a revision: its commit and files."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ ANY = SizeLimits()
 def check(value: object, path: str = "", limits: SizeLimits = ANY) -> None:
     """Check every number, text, list and mapping of decoded data.
 
-    Numbers must be finite. A field's name says what it can be: seconds (``seconds``, ``*_s``) at
+    Numbers must be finite. A field's name sets its range: seconds (``seconds``, ``*_s``) at
     most `LONGEST_S`, bytes (``*_bytes``) at most `LARGEST_BYTES`, others at most `LARGEST_NUMBER`,
     and only a few may be below 0. Entries of a list or mapping are checked as the field that holds
     them; in a mapping that no field holds, the keys are the fields' names.

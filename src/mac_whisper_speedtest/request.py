@@ -419,7 +419,7 @@ def default_of(name: str) -> Any:
 
 
 def help_of(name: str) -> str:
-    """What ``--help`` and the reference say of a field: its meaning as a sentence."""
+    """A field's meaning as a sentence, for ``--help`` and the reference."""
     meaning = DOCS[name].meaning
     return f"{meaning[0].upper()}{meaning[1:]}."
 

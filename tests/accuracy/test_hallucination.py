@@ -63,7 +63,7 @@ def test_a_menu_that_repeats_itself_is_a_loop_only_if_it_was_not_said() -> None:
     twice = MENU * 2
     assert "speech at most 2.4" in hallucination.repetition(twice)
     assert hallucination.repetition(twice, twice.replace("1", "one").replace("2", "two")) == ""
-    assert "what was said at most 2.5" in hallucination.repetition(twice, MENU)
+    assert "its reference at most 2.5" in hallucination.repetition(twice, MENU)
     assert "compresses" in hallucination.repetition(MENU * 3, twice)
 
 

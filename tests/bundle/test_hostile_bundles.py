@@ -87,9 +87,9 @@ def _added(path: Path, name: str, data: bytes = b"x", mode: int = 0) -> Path:
     [
         ("../evil.json", "leads out of the folder"),
         ("a/../../evil", "leads out of the folder"),
-        ("/etc/passwd", "path from the root"),
-        ("C:evil", "path of Windows"),
-        ("..\\evil.json", "path of Windows"),
+        ("/etc/passwd", "absolute path"),
+        ("C:evil", "Windows path"),
+        ("..\\evil.json", "Windows path"),
         ("folder/evil.json", "no folders"),
         ("evil.json", "no such file"),
         ("Manifest.json", "no such file"),
@@ -116,7 +116,7 @@ def test_a_member_that_is_a_link_is_refused(sound: Path) -> None:
 def test_two_members_of_one_name_are_refused(sound: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         path = _added(sound, "manifest.json")
-    assert "two members called manifest.json" in refused(path)
+    assert "two members named manifest.json" in refused(path)
 
 
 def test_a_hundred_thousand_members_are_refused_before_they_are_read(
@@ -334,11 +334,11 @@ def test_a_summary_that_is_inside_is_not_believed(sound: Path) -> None:
 @pytest.mark.parametrize(("name", "value"), [("median_s", 0.001), ("rank", 1), ("wer", 0.0)])
 def test_a_summary_that_was_edited_is_refused(sound: Path, name: str, value: float) -> None:
     path = _sealed(sound, lambda run: run["cells"][1]["summary"].update({name: value}))
-    assert f"run.json says {name}" in refused(path)
+    assert f"run.json has {name}" in refused(path)
 
 
 def test_a_sealed_run_without_the_cell_is_refused(sound: Path) -> None:
-    assert "run.json says" in refused(_sealed(sound, lambda run: run["cells"].pop()))
+    assert "run.json has" in refused(_sealed(sound, lambda run: run["cells"].pop()))
 
 
 # ---- JSON
@@ -481,8 +481,8 @@ def _utterance(**changes: Any) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (_clip(seconds=2000.0), "said to last 2000 s"),
-        (_clip(samples=1), "said to last"),
+        (_clip(seconds=2000.0), "should last 2000 s"),
+        (_clip(samples=1), "should last"),
         (_clip(name="other"), "no clip of it"),
         (_clip(pcm_sha256="e" * 64), "the hash"),
         (_clip(pcm_sha256="../../x"), "no SHA-256"),

@@ -103,7 +103,7 @@ def test_a_name_that_means_several_networks_is_refused_with_the_choices(
 ) -> None:
     with pytest.raises(UsageError, match=f"'{name}' means different networks") as caught:
         catalog.model(name)
-    assert set(caught.value.hint.removeprefix("say ").split(" or ")) == choices
+    assert set(caught.value.hint.removeprefix("use ").split(" or ")) == choices
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_locks_of_the_user_s_stay_unless_asked_for(backends: Call) -> None:
     backends("remove", "--all")
     assert locks.versions(TINY) == ["1.0"]
     _, out, _ = backends("remove", "tiny", "--locks")
-    assert "tiny 1.0: your lock is removed" in out
+    assert "tiny 1.0: removed your lock" in out
     assert locks.versions(TINY) == []
 
 
@@ -182,9 +182,9 @@ def test_lock_only_makes_a_lock_and_says_where_it_is(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["install"], "say which backends: their names, or --all"),
-        (["install", "--all", "tiny"], "say which backends: their names, or --all"),
-        (["install", "plain"], "no locked environment ships for 'plain'"),
+        (["install"], "no backend was named: give names, or --all"),
+        (["install", "--all", "tiny"], "no backend was named: give names, or --all"),
+        (["install", "plain"], "the tool has no lock for 'plain'"),
         (["install", "plain@1"], "only backends with a recipe have versions"),
         (["install", "tiny:int8"], "tiny:int8: an environment has no precision"),
         (["install", "other"], "other: beos only"),

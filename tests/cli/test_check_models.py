@@ -188,7 +188,7 @@ def test_missing_weights_say_what_they_would_cost(tool: Tool, cache: Path) -> No
     download = finished.run["download"]
     assert download["bytes"] == sum(file.size or 0 for file in hosted.files)
     assert download["seconds"] is None
-    assert download["seconds_reason"] == "nothing was fetched here yet"
+    assert download["seconds_reason"] == "no download speed is known yet"
     assert finished.run["disk"]["free_bytes"] > 0
 
 

@@ -109,7 +109,7 @@ def test_runs_that_do_not_compare_are_refused_and_shown_anyway(keep: Keep, speed
     [
         (["--fail-on", "faster"], "--fail-on is 'faster'"),
         (["--margin", "lots"], "--margin is 'lots'"),
-        (["-o", "x.docx"], "x.docx does not say which format"),
+        (["-o", "x.docx"], "x.docx does not name a format"),
     ],
 )
 def test_a_wrong_request_is_answered_with_what_to_say(

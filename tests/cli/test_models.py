@@ -409,7 +409,7 @@ def test_what_a_killed_conversion_leaves_goes_with_prune_or_with_the_next_conver
         wait_until(staged)
         # While it is at work, nothing of it is a leftover.
         process.send_signal(signal.SIGSTOP)
-        assert models("prune", "--yes").out == "there is nothing to remove\n"
+        assert models("prune", "--yes").out == "nothing to remove\n"
         process.kill()
     (left,) = {path.parent for path in staged()}
     assert not made.exists()

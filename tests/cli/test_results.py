@@ -70,7 +70,7 @@ def test_a_state_that_does_not_exist_is_an_error(call: Call) -> None:
 
 
 def test_a_list_without_runs_says_so(call: Call) -> None:
-    assert call("list").out == "there is no run yet\n"
+    assert call("list").out == "no runs yet\n"
 
 
 def test_a_damaged_index_is_rebuilt_with_a_message_on_stderr(call: Call, data: Path) -> None:
@@ -144,7 +144,7 @@ def test_rm_removes_nothing_when_one_of_them_is_being_written(call: Call) -> Non
 
 def test_gc_removes_what_killed_tools_left(call: Call, data: Path) -> None:
     stored()
-    assert call("gc").out == "there is nothing to remove\n"
+    assert call("gc").out == "nothing to remove\n"
     trash = data / "runs" / ".removed-000009"
     trash.mkdir()
     (trash / "journal.jsonl").write_bytes(b"x" * 1000)

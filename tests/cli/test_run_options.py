@@ -58,7 +58,7 @@ def test_the_same_command_again_measures_nothing_and_says_the_same(
     command += ["--tag", "base", "--tag", "again", "--json", "--resume"]
     first = tool(*command)
     assert first.returncode == 0, first.stderr
-    assert "no unfinished run of this request" in first.stderr
+    assert "No unfinished run of this request" in first.stderr
     assert first.run["manifest"]["tags"] == ["base", "again"]
     second = tool(*command)
     assert second.returncode == 0, second.stderr

@@ -292,7 +292,9 @@ def test_a_footprint_is_not_compared_with_anything_else() -> None:
     without = compare.compare(on_mac(1), on_mac(2, peak_footprint_bytes=9 * 10**9))
     memory = quantity(without, "peak footprint")
     assert (memory.base, memory.new, memory.verdict) == (None, 9 * 10**9, "")
-    assert memory.reason.startswith("not measured: base: the system does not say, or an older")
+    assert memory.reason.startswith(
+        "not measured: base: the system does not report it, or an older"
+    )
     linux = source(run_of_set(FakeCell(), number=1))
     other = on_mac(2, peak_footprint_bytes=1)
     memory = quantity(compare.compare(linux, other, anyway=True), "peak footprint")

@@ -65,8 +65,8 @@ def test_other_gpus_of_macs_are_named(listed: Answer, state: str, seen: str) -> 
         ("10", "0x0", "ok", "33 °C"),
         ("11", "0x0", "warn", "11 % busy"),
         ("0", "0x20", "warn", "hot"),
-        ("0", "0x8", "warn", "held down"),
-        ("0", "0x80", "warn", "held down"),
+        ("0", "0x8", "warn", "clocks are limited"),
+        ("0", "0x80", "warn", "clocks are limited"),
         ("0", "0x48", "fail", "too hot"),
         ("0", "64", "fail", "too hot"),  # as NVML's binding writes it
         ("[N/A]", "[N/A]", "ok", "NVIDIA H200"),
@@ -248,12 +248,12 @@ def test_what_is_not_installed_is_named_in_one_line_with_the_command() -> None:
         ),
     ]
     lines = accelerators.judge_accelerators(places, None, ())
-    cannot = "what it sees cannot be queried cheaply"
+    cannot = "its devices cannot be queried quickly"
     assert [(line.topic, line.state, line.seen, line.next) for line in lines] == [
         (
             "backend ct2",
             "ok",
-            "1.0 beside the tool; may use cpu, cuda; what it sees was not queried",
+            "1.0 beside the tool; may use cpu, cuda; its devices were not queried",
             "",
         ),
         ("backend bad", "warn", "it cannot be loaded", "speedtest backends info bad"),

@@ -134,7 +134,7 @@ def test_the_platform_profile_of_linux_is_judged(profile: Answer, state: str) ->
         (["performance"] * 8, "acpi-cpufreq", "ok", "performance (acpi-cpufreq)"),
         (["schedutil"] * 8, NONE, "ok", "schedutil"),
         (["powersave"] * 8, "acpi-cpufreq", "warn", "the lowest frequency"),
-        (["powersave"] * 8, "intel_pstate", "warn", "clocks rise with the load"),
+        (["powersave"] * 8, "intel_pstate", "warn", "clocks follow the load"),
         (["performance", "powersave"], NONE, "warn", "performance, powersave"),
         ([NONE], NONE, "unknown", "not known"),
         ([], NONE, "unknown", "not known"),

@@ -333,7 +333,7 @@ def test_a_hub_that_is_not_there_is_a_warning(
         (  # of the package speedtest-cli
             "#!/usr/bin/python3\nfrom speedtest import main\nmain()\n",
             "warn",
-            "speedtest is another program: ",
+            "speedtest on PATH is another program: ",
         ),
         ("\x7fELF" + "\0" * 20_000 + "mac_whisper_speedtest", "warn", "another program"),
     ],

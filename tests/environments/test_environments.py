@@ -191,7 +191,7 @@ def test_a_version_without_a_lock_is_locked_first(wheels: Path) -> None:
     wheel(wheels, "3.0")
     made, lines = install("3.0")
     assert version_from(made.interpreter) == "3.0"
-    assert lines[0] == "no lock for tiny 3.0 yet: resolving what it needs"
+    assert lines[0] == "no lock for tiny 3.0 yet: resolving its requirements"
     assert locks.read_lock(TINY, "3.0") is not None
 
 

@@ -62,7 +62,7 @@ def test_it_is_gone_also_when_what_it_surrounds_fails(tmp_path: Path) -> None:
 def test_a_mac_without_the_program_is_measured_all_the_same() -> None:
     before = psutil.Process().children()
     with host.caffeinate("/no/such/program", platform="darwin") as done:
-        assert done.startswith("the machine may go to sleep: caffeinate cannot be started: No such")
+        assert done.startswith("the machine may sleep: caffeinate cannot be started: No such")
         assert psutil.Process().children() == before
 
 

@@ -241,4 +241,4 @@ def test_peak_memory_of_a_mac_is_called_what_it_is() -> None:
 def test_peak_memory_that_was_not_measured_is_said_with_its_reason() -> None:
     mac = {"os": "Darwin", "os_version": "15.5"}
     text = " ".join(printed(run_of(FakeCell("old"), machine=mac).run).split())
-    assert "Peak memory was not measured: the system does not say, or an older release" in text
+    assert "Peak memory was not measured: the system does not report it, or an older" in text

@@ -123,7 +123,7 @@ def test_what_is_more_than_one_run_is_an_error_that_lists_them() -> None:
     with pytest.raises(UsageError, match="more than one run") as found:
         directory.find("deadbeef")
     assert found.value.hint == (
-        f"say which: 3 (run id deadbeef{'0' * 24}); 2 (the latest with the tag deadbeef); "
+        f"use one of 3 (run id deadbeef{'0' * 24}); 2 (the latest with the tag deadbeef); "
         f"1 (run id {'deadbeef' * 4})"
     )
 

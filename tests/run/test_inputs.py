@@ -123,7 +123,7 @@ def test_a_worker_that_changes_the_audio_is_named(
 ) -> None:
     cell = vandalized[0].cell(vandal)
     assert cell["status"] == "protocol_violation"
-    assert "changed tone.wav, which other backends may read, too" in cell["endings"][0]["message"]
+    assert "changed tone.wav, which other backends may also read" in cell["endings"][0]["message"]
 
 
 @pytest.mark.parametrize("witness", ["first", "last"])

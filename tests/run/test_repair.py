@@ -31,8 +31,8 @@ from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
 UNREADABLE = WorkerExit(Status.FAILED, "load", "ModelUnusableError", "cannot read it")
-WHOLE = "its weights were read again and are intact, so nothing was downloaded"
-AGAIN = "the ggml weights of tiny.en are damaged: converted again"
+WHOLE = "its weights were read again and are intact: nothing to repair"
+AGAIN = "the ggml weights of tiny.en are damaged: converting them again"
 COMMIT = "c0ffee" + "0" * 34
 SPEC = f"someone/my-whisper@{COMMIT}"
 
@@ -337,7 +337,7 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
     done = tool("run", "-m", SPEC, *backends, *options, timeout=280)
 
     assert done.returncode == 0, done.stderr
-    told = f"model.bin of {SPEC} is damaged: fetched again from the hub"
+    told = f"model.bin of {SPEC} is damaged: fetching them again from the hub"
     assert done.run["manifest"]["repaired"] == [told]
     assert told in done.stderr
     assert [request.name for request in hub.bodies()] == ["model.bin"]

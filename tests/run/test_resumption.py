@@ -64,7 +64,7 @@ def test_a_request_that_was_measured_already_is_not_measured_again(
     run = complete(prepared())
     found = resume.decide(prepared())
     assert (found.run, found.complete) == (run, True)
-    assert found.words == ["Run 2 is complete: nothing is left to measure."]
+    assert found.words == ["Run 2 is complete: nothing to resume."]
     assert resume.decide(prepared(), str(run.number)).complete
 
 
@@ -79,7 +79,7 @@ def test_without_such_a_run_a_new_one_is_begun(prepared: Callable[..., Prepared]
     complete(prepared(rounds=4))
     found = resume.decide(prepared())
     assert found.run is None
-    assert found.words == ["There is no unfinished run of this request: starting a new one."]
+    assert found.words == ["No unfinished run of this request: starting a new one."]
 
 
 def test_speech_that_is_not_the_same_any_more_is_said_and_measured_anew(
@@ -97,8 +97,7 @@ def test_a_changed_request_is_refused_field_by_field(prepared: Callable[..., Pre
     with pytest.raises(UsageError) as caught:
         resume.decide(other, str(run.number))
     assert caught.value.message == (
-        "cannot resume run 1, because it measured something else: "
-        "rounds 3 → 4; seed 0 → 7; threads 1 → 2"
+        "cannot resume run 1, because the request differs: rounds 3 → 4; seed 0 → 7; threads 1 → 2"
     )
     assert caught.value.hint
 
@@ -109,7 +108,7 @@ def test_a_run_that_is_being_measured_right_now_is_left_alone(
     run = cut_off(prepared())
     with journal.Journal(run.journal_path):
         for wanted in (None, "1"):
-            with pytest.raises(UsageError, match="run 1 is still being measured"):
+            with pytest.raises(UsageError, match="run 1 is being measured by another"):
                 resume.decide(prepared(), wanted)
         with pytest.raises(StorageError, match="another speedtest is writing"):
             measure(prepared(), Dutiful(), resume=run)
@@ -183,7 +182,7 @@ def test_a_cell_that_was_not_there_when_the_run_began_stays_unavailable(
     found = resume.decide(prepared())
     assert found.run is not None
     assert found.prepared.unavailable == {
-        name: "was unavailable when this run began; a new run measures it"
+        name: "was unavailable when this run began; start a new run to measure it"
     }
 
 
@@ -237,7 +236,7 @@ def test_other_weights_are_a_change(then: s.Manifest, prepared: Callable[..., Pr
     assert resume.changes(then, now) == [f"the weights of {name}: no files → ffffffffffff"]
     gone = {key: each for key, each in ready.weights.items() if key != name}
     now = manifest(replace(ready, weights=gone), run=2, schedule=())
-    assert resume.changes(then, now) == [f"the weights of {name} were present and are not now"]
+    assert resume.changes(then, now) == [f"the weights of {name} are no longer here"]
 
 
 def test_a_setting_of_the_contract_is_named(

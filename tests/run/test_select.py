@@ -123,7 +123,7 @@ def test_without_any_weights_it_says_how_much_there_is_to_fetch_and_stores_nothi
     assert refused.code == ExitCode.WEIGHTS_MISSING
     assert "no weights for small are on this machine: 486 MB to fetch" in refused.err
     assert "add --pull, or: speedtest models pull small" in refused.err
-    assert speedtest("results", "list").out == "there is no run yet\n"
+    assert speedtest("results", "list").out == "no runs yet\n"
     assert hub.log == []
 
 

@@ -30,7 +30,7 @@ def test_a_removed_run_is_gone_and_its_number_with_it() -> None:
     assert maintenance.remove(run) == size
     assert [each.number for each in directory.every()] == [1]
     assert directory.create().number == 3
-    assert left() == {"000003": "a run without a manifest: its tool was killed at the start"}
+    assert left() == {"000003": "a run without a manifest: the tool was killed at its start"}
 
 
 def test_a_run_that_is_being_written_is_not_removed() -> None:
@@ -128,7 +128,7 @@ def test_an_index_that_was_set_aside_is_a_leftover(data: Path) -> None:
     (data / "index.sqlite").write_bytes(b"rubbish" * 1000)
     with open_index():
         pass
-    assert left(0.0) == {"index.sqlite.set-aside": "an index that could not be used"}
+    assert left(0.0) == {"index.sqlite.set-aside": "an unusable index"}
     for item in maintenance.leftovers():
         maintenance.remove_leftover(item)
     assert left() == {}

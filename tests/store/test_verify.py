@@ -172,7 +172,7 @@ def test_a_run_that_was_taken_up_again_is_no_damage() -> None:
         book.append(sample("a/tiny.en/speech", 5, 1.0, 1))
     found = verify.examine(run)
     assert found.problems == ()
-    assert "resumed since it was sealed" in found.remarks[0]
+    assert "resumed after sealing" in found.remarks[0]
 
 
 def test_a_run_that_ended_before_its_first_line_is_no_damage() -> None:

@@ -237,7 +237,7 @@ CASES: dict[str, tuple[Callable[[Path], None], WeightsState, str]] = {
         "git-lfs pointer",
     ),
     "folder": (a_folder, WeightsState.CORRUPT, "is not a file"),
-    "dangling link": (dangling, WeightsState.PARTIAL, "link to a file that is gone"),
+    "dangling link": (dangling, WeightsState.PARTIAL, "link to a missing file"),
     "unreadable": (unreadable, WeightsState.NOT_CHECKABLE, "cannot be examined"),
 }
 

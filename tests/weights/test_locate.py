@@ -188,4 +188,4 @@ def test_weights_named_in_a_description_are_held_against_what_it_states_of_their
         return
     with pytest.raises(WeightsError, match=problem) as caught:
         locate.locate(info, notify=quiet)
-    assert "what the description of mine states" in caught.value.hint
+    assert "correct the description of mine" in caught.value.hint

@@ -288,7 +288,7 @@ def test_rows_without_a_repository_come_from_their_mirror_or_name_their_address(
     monkeypatch.setattr(mirror, "fetch_row", mirrored)
     moonshine = pull.row_for("moonshine-tiny-en")
     assert pull.pull_row(moonshine, notify=seen.messages.append) == Path("moonshine-tiny-en")
-    with pytest.raises(UsageError, match=r"only published at https://openaipublic\..*") as caught:
+    with pytest.raises(UsageError, match=r"published only at https://openaipublic\..*") as caught:
         pull.pull_row(pull.row_for("tiny", "openai"), notify=seen.messages.append)
     assert "pull tiny without --format" in caught.value.hint
 

@@ -120,7 +120,7 @@ def test_a_pull_for_a_backend_that_is_killed_is_resumed_and_then_put_together(
     assert done.returncode == 0, done.stderr
     # The three files are one and the same, and are fetched once.
     assert [body.range for body in hub.bodies("weight.bin")] == [f"bytes={left}-"]
-    folder = Path(done.stdout.removeprefix("the weights of tiny.en are here: ").strip())
+    folder = Path(done.stdout.removeprefix("weights of tiny.en: ").strip())
     assert folder.is_relative_to(tmp_path / "cache" / "weights" / "tiny.en")
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
         "tokenizer.json",
@@ -168,7 +168,7 @@ def test_a_backend_gets_what_a_run_with_it_needs(
 def test_what_is_printed(hub: Hub, small: catalog.Custom, tool: Tool, tmp_path: Path) -> None:
     done = tool("models", "pull", SMALL)
     folder = tmp_path / "hub" / SNAPSHOT
-    assert done.stdout == f"the weights of {SMALL} are here: {folder}\n"
+    assert done.stdout == f"weights of {SMALL}: {folder}\n"
     lines = done.stderr.splitlines()
     assert lines[0].startswith(f"Fetching {SMALL}: 2 files, 2.0 MB, of someone/small@c0ffee00")
     assert lines[1:3] == [f"{FILE}: 2.0 MB", "config.json: 0.0 MB"]

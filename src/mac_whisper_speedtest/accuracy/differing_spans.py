@@ -22,7 +22,7 @@ class DifferingSpan:
 
     Attributes:
         before: the words before it, of the reference text if there is one.
-        reference: what was said; ``None`` without a reference text.
+        reference: the spoken text; ``None`` without a reference text.
         first: what the first backend wrote; may be empty.
         second: what the second wrote; may be empty.
         after: the words after it.
@@ -61,13 +61,13 @@ def compare_texts(
     language: str | None,
     normalizer: Normalizer | None = None,
 ) -> TextComparison:
-    """Compare two raw texts of one recording with each other and with what was said.
+    """Compare two raw texts of one recording with each other and with the reference.
 
     Each is aligned with the reference, so that words that stand for the same word of it have the
     same position; without a reference, the second is aligned with the first.
 
     Args:
-        reference: what was said; ``None`` or without words if unknown.
+        reference: the spoken text; ``None`` or without words if unknown.
         first: one backend's text.
         second: the other's.
         language: its code, or ``None``; it selects words or characters, and the normalizer.

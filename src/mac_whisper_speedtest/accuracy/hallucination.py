@@ -73,7 +73,7 @@ def repetition(transcript: str, reference: str | None = None) -> str:
 
     Args:
         transcript: of one recording.
-        reference: what was said in it, if that is known. Where it repeats itself too, the
+        reference: the spoken text, if known. Where it repeats itself too, the
             transcript must do so more by the factor ``LOOP_EXCESS``.
     """
     units, enough, separator = _units(transcript)
@@ -90,7 +90,7 @@ def repetition(transcript: str, reference: str | None = None) -> str:
     if ratio > LOOP_COMPRESSION:
         most = max(LOOP_COMPRESSION, LOOP_EXCESS * _compression(reference or ""))
         if ratio > most:
-            limit = f"what was said at most {most:.1f}" if reference else f"speech at most {most}"
+            limit = f"its reference at most {most:.1f}" if reference else f"speech at most {most}"
             return f"repeats itself (compresses {ratio:.1f} ×, {limit})"
     return ""
 

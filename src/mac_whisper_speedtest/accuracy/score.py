@@ -145,7 +145,7 @@ class Utterance:
 
     Attributes:
         name: unique in a set.
-        reference: what was said.
+        reference: the text that was spoken.
         language: its code, or ``None`` if unknown.
         hypothesis: what a backend wrote; ``None`` if it produced no text, which counts as if every
             word were missing.

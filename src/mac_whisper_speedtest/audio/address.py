@@ -186,6 +186,6 @@ def is_public(number: str) -> bool:
 
 
 def short_text(error: Exception) -> str:
-    """What an error says, in one printable line."""
+    """An error's message, in one printable line."""
     text = getattr(error, "strerror", None) or str(error)
     return display_name(text.splitlines()[0] if text else type(error).__name__)

@@ -272,7 +272,7 @@ class _LossWatch:
         return []
 
     def _count_junk(self, packet: av.Packet[av.AudioStream]) -> None:
-        """Count bytes of an elementary stream that are no frame, if no length says what is lost."""
+        """Count bytes of an elementary stream that are no frame, if no length shows the loss."""
         if self._stated_s is None and self._heard_s:
             self._lost_s = math.inf
             self._what = f"{packet.size} bytes are no audio"

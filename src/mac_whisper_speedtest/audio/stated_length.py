@@ -34,7 +34,7 @@ def stated_seconds(
 ) -> float | None:
     """The length that the container states for the stream; None if it states none.
 
-    FFmpeg otherwise estimates it from the bit rate, which says nothing.
+    FFmpeg otherwise estimates it from the bit rate, which proves nothing.
     """
     name, codec = container.format.name, stream.codec_context
     if name == "mp3" and not _mp3_states_length(audio):
@@ -51,7 +51,7 @@ def stated_seconds(
         if not stated and len(container.streams) == 1:
             stated = (container.duration or 0) / 1_000_000
     bit_rate = codec.bit_rate or 0
-    if name in _RIFF and bit_rate:  # FFmpeg states what is there
+    if name in _RIFF and bit_rate:  # FFmpeg states the bytes present
         stated += _missing_bytes(audio) * 8 / bit_rate
     if codec.name in {"opus", "libopus"}:  # FFmpeg includes the samples to skip
         stated -= codec.delay / codec.sample_rate

@@ -40,7 +40,7 @@ BACKEND = replace(
         "temperatures": [0.0],
         "timestamps": False,
     },
-    remarks=("run without timestamps: with them it loses the words after the last one of a chunk",),
+    remarks=("run without timestamps: with them it loses words at the end of a chunk",),
     notes=(
         *plain.BACKEND.notes,
         (

@@ -62,8 +62,8 @@ BACKEND = Backend(
     shipped={"language": None, "condition_on_previous_text": True},
     auto_precision=mlx_runtime.AUTO_PRECISION,
     remarks=(
-        "loses words where one window of 30 s ends and the next begins; more with timestamps",
-        "its second try at temperature 1.0 takes the likeliest token too: it finds the same words",
+        "loses words between windows of 30 s; more with timestamps",
+        "its second try at temperature 1.0 also takes the likeliest token, so it finds the same words",
         "previous text is fed to the next batch of windows, not to the next window",
     ),
     notes=(

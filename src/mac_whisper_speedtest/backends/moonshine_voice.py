@@ -51,7 +51,7 @@ BACKEND = Backend(
     },
     auto_precision="int8",
     remarks=(
-        "its voice detector remembers the recording before, and may cut the next one differently",
+        "its voice detector remembers the previous recording and may cut the next one differently",
     ),
     notes=(
         "The first text of a process may differ from the later ones, which is a finding.",

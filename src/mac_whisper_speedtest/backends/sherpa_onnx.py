@@ -93,7 +93,7 @@ class SherpaOnnx(LibraryAdapter):
         multilingual = re.search(rb"is_multilingual\x12\x01([01])", head)
         codes = re.search(rb"all_language_codes\x12[\x80-\xff]*[\x00-\x7f]([a-z,]+)", head)
         if multilingual is None or (multilingual[1] == b"1" and codes is None):
-            raise ModelUnusableError("encoder.onnx does not say which languages it knows")
+            raise ModelUnusableError("encoder.onnx does not list its languages")
         self._languages = codes[1].decode().split(",") if codes else ["en"]
         self._recognizer = OfflineRecognizer.from_whisper(
             **{part: str(path) for part, path in files.items()}, num_threads=params.threads

@@ -29,7 +29,7 @@ _FTYPES = {0: "float32", 1: "float16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0
 _QUANTIZATION_FACTOR = 1000  # a quantized file's type number is this × format version + type
 
 _DEVICES = {"MTL": "metal", "METAL": "metal", "CUDA": "cuda", "VULKAN": "vulkan"}
-NOT_LOGGED = "not known: whisper.cpp's log did not say"
+NOT_LOGGED = "not known: whisper.cpp did not log it"
 
 
 @dataclass(frozen=True, slots=True)

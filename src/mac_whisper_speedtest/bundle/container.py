@@ -148,7 +148,7 @@ def open_container(path: Path, shape: ContainerShape = BUNDLE) -> Container:
 
 
 def _refused(error: BaseException, path: Path) -> BaseException:
-    """What to say of an error while a zip file is read."""
+    """The message for an error while a zip file is read."""
     if isinstance(error, OSError) and error.errno is not None:
         return StorageError(f"cannot read {path}: {error.strerror}")
     if isinstance(
@@ -173,9 +173,7 @@ def _checked_end(file: IO[bytes], shape: ContainerShape) -> int:
     file.seek(size - _END.size)
     mark, disk, start, here, entries, length, begin, comment = _END.unpack(file.read(_END.size))
     if mark != b"PK\x05\x06" or comment:
-        raise BundleError(
-            "it is no zip file, it is cut off, or something follows what a zip file ends with"
-        )
+        raise BundleError("it is no zip file, is cut off, or has data after its end")
     if disk or start or here != entries:
         raise BundleError("it is one part of a zip file of several parts")
     if entries > len(shape.largest) or length > _LARGEST_DIRECTORY:
@@ -184,7 +182,7 @@ def _checked_end(file: IO[bytes], shape: ContainerShape) -> int:
             f"{len(shape.needed)}: {', '.join(shape.needed)}"
         )
     if begin + length != size - _END.size:
-        raise BundleError("its directory is not where it says: something was put into the file")
+        raise BundleError("its directory is not at the stated place: the file was altered")
     return int(begin)
 
 
@@ -197,7 +195,7 @@ def _checked(
         # `filename` is what zipfile makes of it: it cuts off at NUL, and turns slashes.
         _check_name(entry.orig_filename, shape)
         if entry.filename in found:
-            raise BundleError(f"it has two members called {entry.filename}")
+            raise BundleError(f"it has two members named {entry.filename}")
         _check_kind(entry)
         _check_size(entry, shape.largest[entry.filename])
         found[entry.filename] = entry
@@ -213,16 +211,16 @@ def _check_name(name: str, shape: ContainerShape) -> None:
         return
     why = f"a {shape.noun} has no such file"
     if "\0" in name:
-        why = "there is a NUL in the name"
+        why = "its name contains NUL"
     elif "\\" in name or (len(name) > 1 and name[1] == ":"):
-        why = "that is a path of Windows"
+        why = "it is a Windows path"
     elif name.startswith("/"):
-        why = "that is a path from the root"
+        why = "it is an absolute path"
     elif ".." in name.split("/"):
-        why = "that leads out of the folder"
+        why = "it leads out of the folder"
     elif "/" in name:
         why = f"a {shape.noun} has no folders"
-    raise BundleError(f"it has a member called {shown(name)}: {why}")
+    raise BundleError(f"it has a member named {shown(name)}: {why}")
 
 
 def _check_kind(entry: zipfile.ZipInfo) -> None:
@@ -246,7 +244,7 @@ def _check_size(entry: zipfile.ZipInfo, limit: int) -> None:
     if is_too_dense(entry):
         raise BundleError(
             f"its {entry.filename} has {size} bytes in {entry.compress_size}, more than "
-            f"{LARGEST_RATIO} to 1: that is how a zip bomb looks"
+            f"{LARGEST_RATIO} to 1: as in a zip bomb"
         )
 
 
@@ -266,4 +264,4 @@ def _check_places(entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at:
         *_, name_length, extra_length = _LOCAL.unpack(header)
         at += _LOCAL.size + name_length + extra_length + entry.compress_size
     if at != directory_at:
-        raise BundleError("there is something after its members, or they overlap its directory")
+        raise BundleError("there is data after its members, or they overlap its directory")

@@ -57,12 +57,11 @@ _PEOPLE = frozenset({"user name", "host name"})
 
 
 _RENAME = (
-    "rename what is called so, and measure again; if the name is none of yours, report this as a "
-    "bug"
+    "rename what has this name and measure again; if the name is not yours, report this as a bug"
 )
 _HINTS = {
-    "token": "look at that field: it has the form of a secret, or is the value of a variable of "
-    "the environment; if it is neither secret nor yours, unset that variable"
+    "token": "check that field: it looks like a secret, or is the value of an environment "
+    "variable; if it is neither secret nor yours, unset that variable"
 }
 
 

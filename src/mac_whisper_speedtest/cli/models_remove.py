@@ -94,7 +94,7 @@ def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
         return
     what = f"{weights_format} weights of {removal.name}".lstrip()
     if from_hub:
-        say(f"there are no {what} to remove")
+        say(f"no {what} to remove")
         return
     say(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, weights_format))
 
@@ -131,7 +131,7 @@ def prune(days: float, dry_run: bool, yes: bool) -> None:
     for item in leftovers:
         output.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
     if not leftovers:
-        say("there is nothing to remove")
+        say("nothing to remove")
         return
     if _confirmed(leftovers, dry_run=dry_run, yes=yes):
         _free(_remove(item) for item in leftovers)

@@ -158,7 +158,7 @@ def confirmed(*, yes: bool, action: str = "remove") -> bool:
         return True
     if not sys.stdin.isatty():
         raise UsageError(
-            "cannot ask for confirmation: stdin is not a terminal",
+            "cannot ask for confirmation: stdin is no terminal",
             hint=f"add --yes to {action} all of it",
         )
     return click.confirm("Continue?", err=True)

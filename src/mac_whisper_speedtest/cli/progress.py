@@ -59,7 +59,7 @@ class Slow(s.Struct, frozen=True, kw_only=True, tag="slow", tag_field="event"):
 
 
 class Log(s.Struct, frozen=True, kw_only=True, tag="log", tag_field="event"):
-    """A worker said something, or runs on another device or in another precision than asked."""
+    """A worker's log line, or its device or precision that differs from the request."""
 
     message: str
 
@@ -165,7 +165,7 @@ def document() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:mac-whisper-speedtest:json-logs:{SCHEMA_VERSION}",
         "title": f"A line of --json-logs, version {SCHEMA_VERSION}",
-        "description": "`event` says which of these it is. results.md describes the fields.",
+        "description": "`event` names its kind. results.md describes the fields.",
         "oneOf": [{"$ref": f"#/$defs/{name}"} for name in lines],
         "$defs": lines | parts,
     }

@@ -147,9 +147,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
         run = sources.load(name).run
         same = run.manifest.run_id
         if same in seen:
-            raise UsageError(
-                f"{seen[same]} and {name} are the same run", hint="name every run only once"
-            )
+            raise UsageError(f"{seen[same]} and {name} are the same run", hint="name each run once")
         seen[same] = name
         yield run
 

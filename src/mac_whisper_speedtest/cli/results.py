@@ -55,7 +55,7 @@ _SOME = 3
     shell_complete=completion.backends,
 )
 @click.option("--tag", default="", help="Only runs with this tag.", shell_complete=completion.tags)
-@click.option("--state", default="", help="Only complete, interrupted, recovered, ... runs.")
+@click.option("--state", default="", help="Only runs in this state, such as complete.")
 @options.json_flag
 def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> None:
     """List runs in order of their numbers, the newest last.
@@ -82,7 +82,7 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
         return
     if not found:
         narrowed = model or backend or tag or state
-        say("no run matches" if narrowed else "there is no run yet")
+        say("no run matches" if narrowed else "no runs yet")
         return
     from mac_whisper_speedtest.privacy import scrub
     from mac_whisper_speedtest.report.terminal import show_list
@@ -175,7 +175,7 @@ def gc(dry_run: bool, yes: bool) -> None:
     for item in found:
         echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
     if not found:
-        say("there is nothing to remove")
+        say("nothing to remove")
         return
     total = sum(item.size_bytes for item in found)
     say(f"{size(total)} in all")
@@ -244,7 +244,7 @@ def verify_runs(
 
 
 def _verified_bundle(path: Path, key: str | None) -> tuple[Sequence[str], Sequence[str]]:
-    """What is wrong with a bundle, and what else there is to say.
+    """What is wrong with a bundle, and remarks on it.
 
     Args:
         path: the file.

@@ -129,7 +129,7 @@ class RunningFigures:
         """What will be measured, and how long it takes.
 
         Args:
-            expected_s: as far as earlier runs tell, in seconds.
+            expected_s: estimate from earlier runs, in seconds.
         """
         rounds = f" in {counted(self._first, 'round')}"
         if self._by_pairs:

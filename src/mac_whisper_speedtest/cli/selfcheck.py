@@ -19,14 +19,14 @@ _WORDS = {"ok": "PASS", "fail": "FAIL", "unknown": "NOT KNOWN"}
 
 
 @click.group("selfcheck", invoke_without_command=True)
-@click.option("--gpu", is_flag=True, help="A GPU that cannot be used is a failure.")
-@click.option("--locks", is_flag=True, help="Ask the package index whether each lock installs.")
+@click.option("--gpu", is_flag=True, help="Fail if the GPU cannot be used.")
+@click.option("--locks", is_flag=True, help="Check at the package index that each lock installs.")
 @click.option(
     "--output",
     "-o",
     "kit_file",
     type=click.Path(path_type=Path),
-    help="Also write what was measured here, without names: a kit to send.",
+    help="Also write the measurements to a file without names, to send.",
 )
 @options.json_flag
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")

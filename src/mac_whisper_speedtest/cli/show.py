@@ -68,7 +68,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> No
 )
 @click.option(
     "--reference-text",
-    help="What was said, for a run on a single recording: a text file, or the words.",
+    help="The spoken text, for a run on a single recording: a text file, or the words.",
     shell_complete=completion.files,
 )
 @click.option("--per-utterance", is_flag=True, help="Also show every utterance's rate.")
@@ -115,7 +115,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     if not judged:
         raise UsageError(
             f"run {source.label} has no text to score, or nothing to score it against",
-            hint="for a single recording, add --reference-text FILE with what was said in it",
+            hint="for a single recording, add --reference-text FILE with its text",
         )
     results = {name: accuracy.result(each) for name, each in judged.items()}
     if not as_json:
@@ -154,7 +154,7 @@ def named(name: str, cells: list[CellResult]) -> str:
 
 
 def _with_reference(cells: list[CellResult], given: str) -> list[CellResult]:
-    """The cells, with the words that ``--reference-text`` gives as what was said.
+    """The cells, with the words of ``--reference-text`` as reference.
 
     Raises:
         UsageError: the run has more than one recording.
@@ -314,10 +314,10 @@ def _parts(
             spans = tuple(_place(span, labels) for span in found.spans)
             parts.append(RecordingDiff(each.name, spans))
         elif found.only_formatting:
-            parts.append(RecordingDiff(each.name, (), ("the same words; only their form differs",)))
+            parts.append(RecordingDiff(each.name, (), ("the same words, written differently",)))
     has = "has" if len(pairs) == 1 else "have"
     total = f"{alike} of {counted(len(pairs), 'recording')} {has} the same words"
-    wrong = f"; both are wrong alike in {both_wrong} places" if both_wrong else ""
+    wrong = f"; both make the same mistake in {both_wrong} places" if both_wrong else ""
     return [*parts, RecordingDiff("", (), (f"{total}{wrong}",))]
 
 

@@ -65,7 +65,7 @@ class _CheckProgress(Observer):
 def duration(seconds: float | None) -> str:
     """Seconds in words; ``None`` if unknown."""
     if seconds is None:
-        return "time not known: nothing was fetched here yet"
+        return "time not known: no download speed is known yet"
     if seconds < 90:
         return f"about {max(seconds, 1):.0f} s at the speed so far"
     return f"about {seconds / 60:.0f} min at the speed so far"
@@ -236,7 +236,7 @@ def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> CheckDoc
             "seconds": cost.seconds,
             "seconds_reason": None
             if cost.seconds is not None
-            else ("nothing was fetched here yet" if cost.known_bytes else "nothing to fetch"),
+            else ("no download speed is known yet" if cost.known_bytes else "nothing to fetch"),
             "publications": [
                 {
                     "model": need.row.model,

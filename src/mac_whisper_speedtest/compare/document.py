@@ -132,7 +132,7 @@ class AccuracyChange(Struct, frozen=True, kw_only=True):
 
 
 class TextChange(Struct, frozen=True, kw_only=True):
-    """Whether the same words came out, whatever was said."""
+    """Whether both runs gave the same words, right or wrong."""
 
     recordings: Annotated[int, Doc("how many there are")]
     same: Annotated[int, Doc("how many have the same text to the letter")]
@@ -200,7 +200,7 @@ class CellChange(Struct, frozen=True, kw_only=True):
     state: Annotated[
         str,
         Doc(
-            "`compared`: it came to an end in both runs; `failed`: in the base only; `fixed`: in "
+            "`compared`: it ended ok in both runs; `failed`: in the base only; `fixed`: in "
             "the new run only; `failed in both`; `missing`: the new run does not have it; `added`: "
             "the base does not have it; `unmatched`: one run has several versions of it, and it is "
             "not clear which one is meant"
@@ -297,7 +297,7 @@ def to_json(value: Struct) -> str:
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """What one run says of the cell."""
+    """The cell's figures in one run."""
 
     run: Annotated[int, Doc("its number here")]
     run_id: Annotated[str, Doc("as in `Manifest`")]

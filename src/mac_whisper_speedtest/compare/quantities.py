@@ -75,7 +75,7 @@ def _change(what: _Quantity, base: _Readings, new: _Readings) -> QuantityChange:
 def between(new: Sequence[float], base: Sequence[float]) -> Interval:
     """New / base, with the interval of ranks; of too few values the range of all ratios.
 
-    Unlike a time, such a quantity hardly varies, so one process says something too.
+    Unlike a time, such a quantity hardly varies, so even one process is informative.
     """
     if quantiles.mann_whitney(len(new), len(base), intervals.LEVEL):
         found = intervals.of_unpaired_ratio(new, base)

@@ -74,8 +74,8 @@ def _named(name: str) -> RunDirectory | RunSource:
     """The directory called ``name``, or the run in the bundle of that path."""
     if name == PREVIOUS:
         raise UsageError(
-            f"{PREVIOUS} is said of another run",
-            hint=f"give it as BASE: speedtest compare {PREVIOUS} latest",
+            f"{PREVIOUS} is relative to another run",
+            hint=f"use it as BASE: speedtest compare {PREVIOUS} latest",
         )
     path = Path(name)
     if path.suffix.lower() != _BUNDLE or path.is_dir():
@@ -96,12 +96,12 @@ def load_previous_comparable(to: s.Manifest) -> RunSource:
     """The newest earlier run of this store that ``to`` can be compared with.
 
     It has the same contract, speech, networks and kind of machine, and at least one cell of the
-    same backend (in whatever version) and model that came to an end. Earlier is what has a lower
+    same backend (in any version) and model that ended ok. Earlier means a lower
     number. Where ``to`` itself is not in this store, its number says nothing here, and every run
     but itself counts as earlier.
 
     Raises:
-        UsageError: there is none; the message says in what the nearest one differs.
+        UsageError: there is none; the message names how the nearest one differs.
     """
     nearest: tuple[list[str], int] | None = None
     for found, manifest in _earlier(to):
@@ -113,7 +113,7 @@ def load_previous_comparable(to: s.Manifest) -> RunSource:
             source = of_directory(found)
             if any(_sound(source.run, cell) for cell in shared):
                 return source
-            reasons = ["none of its cells in common came to an end"]
+            reasons = ["none of its cells in common ended ok"]
         # Walked from the newest on, so of equally near ones the newest stays.
         if nearest is None or len(reasons) < len(nearest[0]):
             nearest = (reasons, found.number)

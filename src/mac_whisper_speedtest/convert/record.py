@@ -25,7 +25,7 @@ class FileRecord:
 
 
 class WrittenFiles(msgspec.Struct, frozen=True):
-    """What every record of a folder that this tool filled says, however it was filled."""
+    """The fields of every record of a folder that this tool filled."""
 
     format_version: int
     output_files: tuple[FileRecord, ...]

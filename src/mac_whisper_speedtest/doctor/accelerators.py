@@ -235,9 +235,9 @@ def _installed(
     if backend.devices == ("cpu",):
         return ok(topic, f"{location.where}; uses the CPU only")
     if not location.question:
-        return ok(topic, f"{location.where}; may use {may}; what it sees cannot be queried cheaply")
+        return ok(topic, f"{location.where}; may use {may}; its devices cannot be queried quickly")
     if answers is None:
-        return ok(topic, f"{location.where}; may use {may}; what it sees was not queried")
+        return ok(topic, f"{location.where}; may use {may}; its devices were not queried")
     answer = answers.get(location.key, Unknown("it was not queried"))
     sees = parse_devices(answer) if isinstance(answer, str) else None
     if sees is None:
@@ -410,7 +410,7 @@ def _nvidia_line(topic: str, row: Sequence[str]) -> CheckupLine:
     if reasons & SW_THERMAL:
         return warn(topic, f"{seen}: hot, its clocks are lowered", "nvidia-smi -q -d PERFORMANCE")
     if reasons & (HW_SLOWDOWN | POWER_BRAKE):
-        return warn(topic, f"{seen}: its clocks are held down", "nvidia-smi -q -d PERFORMANCE")
+        return warn(topic, f"{seen}: its clocks are limited", "nvidia-smi -q -d PERFORMANCE")
     if busy.isdecimal() and int(busy) > BUSY_PERCENT:
         return warn(topic, f"{seen}: {busy} % busy with other programs", "nvidia-smi")
     return ok(topic, seen)

@@ -95,7 +95,7 @@ def judge_load(load: Load) -> CheckupLine:
     text = "; ".join(seen)
     if not noisy:
         return ok(topic, text)
-    which = f"end {load.busiest[0][0]}" if load.busiest else "wait until it is quiet"
+    which = f"end {load.busiest[0][0]}" if load.busiest else "wait until the machine is quiet"
     return warn(topic, text, f"{which}, then: speedtest doctor")
 
 
@@ -107,7 +107,7 @@ def judge_stalls(pressure: Answer) -> CheckupLine:
         return unknown(topic, share.reason)
     seen = f"{100 * share:g} % of the last 10 s"
     if share > STALLED_SHARE:
-        return warn(topic, seen, "wait until it is quiet, then: speedtest doctor")
+        return warn(topic, seen, "wait until the machine is quiet, then: speedtest doctor")
     return ok(topic, seen)
 
 
@@ -205,7 +205,7 @@ def judge_governor(governors: Sequence[Answer], driver: Answer) -> CheckupLine:
     seen = f"{', '.join(names)}{by}"
     if "powersave" in names:
         if isinstance(driver, str) and driver in _SCALES_BY_LOAD:
-            seen += ": clocks rise with the load, with a delay"
+            seen += ": clocks follow the load with a delay"
         else:
             seen += ": the lowest frequency"
         return warn(topic, seen, "sudo cpupower frequency-set -g performance")
@@ -238,7 +238,7 @@ def judge_priority(slowdowns: Sequence[str]) -> CheckupLine:
     """Whether other programs go before this tool and its workers, which inherit its priority."""
     if not slowdowns:
         return ok("priority", "as other programs")
-    return warn("priority", "; ".join(slowdowns), "start the tool from a terminal, as usual")
+    return warn("priority", "; ".join(slowdowns), "start the tool from a terminal")
 
 
 def inspect_energy(reader: Reader) -> list[CheckupLine]:

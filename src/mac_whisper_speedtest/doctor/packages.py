@@ -65,7 +65,9 @@ def inspect_command() -> CheckupLine:
     if ours:
         return ok("command", f"speedtest is {found}")
     return warn(
-        "command", f"speedtest is another program: {found}", f"{DISTRIBUTION} starts this tool"
+        "command",
+        f"speedtest on PATH is another program: {found}",
+        f"{DISTRIBUTION} starts this tool",
     )
 
 

@@ -23,7 +23,7 @@ _VIRTUAL_PRODUCTS = re.compile(
 )
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 _CONTAINER_GROUPS = re.compile(r"docker|kubepods|containerd|/lxc|libpod")
-_SAME_MACHINE = "compare only with numbers of this same machine"
+_SAME_MACHINE = "compare only with numbers of this machine"
 
 
 def inspect_system(reader: Reader) -> list[CheckupLine]:
@@ -82,7 +82,7 @@ def macos_virtual(present: Answer) -> CheckupLine:
     if present.strip() == "1":
         return warn(
             "virtual machine",
-            "yes: without the Neural Engine, and the load of the host is not visible",
+            "yes: no Neural Engine, and the load of the host is invisible",
             _SAME_MACHINE,
         )
     return ok("virtual machine", "no")
@@ -204,7 +204,7 @@ def linux_cores(
 OLDEST_PYTHON = (3, 11)
 """As ``requires-python`` in pyproject.toml."""
 
-_ARM64_PYTHON = "uv python install 3.12, and install the tool with that one"
+_ARM64_PYTHON = "uv python install 3.12, and install the tool with it"
 
 
 def inspect_interpreter(reader: Reader) -> list[CheckupLine]:

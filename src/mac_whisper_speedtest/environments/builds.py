@@ -43,7 +43,7 @@ _TIMEOUT_S = 10.0  # without persistence mode the driver first starts every GPU
 
 @dataclass(frozen=True, slots=True)
 class NvidiaDriver:
-    """NVIDIA's driver, and the compute capabilities of its GPUs as far as they are known."""
+    """NVIDIA's driver, and the known compute capabilities of its GPUs."""
 
     version: str
     capabilities: tuple[Capability, ...] = ()

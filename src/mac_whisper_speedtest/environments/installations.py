@@ -99,7 +99,7 @@ def install(
     progress: Callable[[str], None] = lambda _line: None,
     visible: bool = False,
 ) -> Installation:
-    """Install ``recipe`` at ``version``, or return what is there; as the two kinds describe.
+    """Install ``recipe`` at ``version``, or return an existing installation.
 
     Raises:
         UsageError: it does not work on this platform, or as the two kinds describe.

@@ -125,7 +125,7 @@ def package_without_wheel(message: str) -> str:
 
 
 def claims(recipe: Recipe, target: LockTarget, python: str) -> bool:
-    """Whether ``recipe`` says that it works there."""
+    """Whether ``recipe`` claims to work there."""
     fits = SpecifierSet(recipe.python).contains(f"{python}.0")
     return fits and not unsuited(recipe, target.platform, target.release)
 

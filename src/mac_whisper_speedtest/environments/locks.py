@@ -240,7 +240,7 @@ def _with_source_only(recipe: Recipe, version: str, text: str) -> str:
     with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as temporary:
         requested, lock = Path(temporary, "source.in"), Path(temporary, "pylock.toml")
         requested.write_text(f"{recipe.distribution}=={version}\n", encoding="utf-8")
-        # uv's list of hashes does not say which one is the source's; its other format does.
+        # uv's list of hashes does not mark the source's; its other format does.
         uv.call(
             *["pip", "compile", str(requested), "--no-deps", "--no-binary", recipe.distribution],
             *["--universal", "--python-version", LOWEST_PYTHON, "--format", "pylock.toml"],
@@ -291,7 +291,7 @@ def ensure(recipe: Recipe, version: str, *, python: str, notify: Callable[[str],
     """
     if lock := read_lock(recipe, version):
         return lock
-    notify(f"no lock for {recipe.name} {version} yet: resolving what it needs")
+    notify(f"no lock for {recipe.name} {version} yet: resolving its requirements")
     try:
         lock = resolve(recipe, version, python=python)
     except SpeedtestError as error:

@@ -152,8 +152,8 @@ def merge_duplicates(good: Iterable[ReadBundle], refused: Iterable[Refusal]) -> 
             Refusal(
                 each.name,
                 each.sha256,
-                f"{len(same)} bundles of the run {name[:12]} contradict each other; "
-                "which of them is true cannot be known",
+                f"{len(same)} bundles of the run {name[:12]} contradict each other, and which is "
+                "true cannot be known",
             )
             for each in same
         ]

@@ -103,7 +103,7 @@ def odd_rows(known: Sequence[Submission]) -> OddRows:
         for which, odd in found.odd.items():
             words = (
                 f"{odd.ratio:.2g} times as fast as with its {odd.peers - 1} peers, "
-                "by what the other cells of its bundle say of its machine"
+                "judging by the other cells of its bundle"
             )
             if odd.ratio > 1:
                 left_out[which] = words

@@ -86,7 +86,7 @@ class Spread:
         low: the slowest.
         high: the fastest.
         sigma: robust standard deviation, as a fraction.
-        dispute: whether they are of two kinds, so that none can be said to be off.
+        dispute: whether they fall into two camps, so that neither can be called wrong.
     """
 
     bundles: int
@@ -177,7 +177,7 @@ def _error(own: Mapping[_Row, Speed], cells: list[_Row]) -> float | None:
 # One row against the same row of the peers.
 
 FIGURE_FACTOR = 2.0
-"""Energy, memory and the like differ more between machines of a class than times do."""
+"""Energy, memory and load times differ more between machines of a class than times do."""
 
 
 def odd_figures(values: Mapping[str, float]) -> dict[str, float]:
@@ -254,7 +254,7 @@ def judge_rows(speeds: Mapping[str, Mapping[_Row, Speed]]) -> RowJudgments[_Row]
             )
             for bundle, each in logs.items()
         }
-        # A bundle of one cell says nothing of its machine, which may be slow.
+        # A bundle of one cell shows nothing about its machine, which may be slow.
         factor = {
             bundle: ODD_FACTOR if len(speeds[bundle]) > 1 else DISPUTED_FACTOR for bundle in away
         }

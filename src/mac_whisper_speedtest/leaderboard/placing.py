@@ -84,9 +84,9 @@ def _why_tied(
     rows: Mapping[str, Mapping[str, Rounds]], pair: Pair, common: Sequence[str], found: Verdict
 ) -> str:
     if not common:
-        return "no bundle has both, so that a difference may be one of their machines"
+        return "no bundle has both, so the difference may be one of machines"
     if found is Verdict.SAME:
-        return "what differs between them is less than the margin"
+        return "they differ by less than the margin"
     if len(common) >= intervals.MIN_ROUNDS:
         return (
             f"the {len(common)} bundles that have both are too few or too different, when all "
@@ -98,7 +98,7 @@ def _why_tied(
             f"the {rounds} rounds of the one bundle that has both are too few or too different, "
             f"when all {len(rows)} rows are compared at once"
         )
-    return f"the rounds of each of the {len(common)} bundles that have both do not agree on it"
+    return f"the {len(common)} bundles that have both disagree"
 
 
 def _verdicts(

@@ -150,7 +150,7 @@ def _spread(kind: MachineClass) -> str:
 def _disputed(dispute: Dispute) -> str:
     fast, slow = (", ".join(map(short_name, each)) for each in (dispute.fast, dispute.slow))
     return (
-        f"The bundles contradict each other, and which are right cannot be known: {fast} are at "
+        f"The bundles contradict each other; which are right cannot be known: {fast} are at "
         f"least {dispute.ratio:.2g} times as fast as {slow}."
     )
 

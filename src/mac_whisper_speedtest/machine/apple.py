@@ -1,4 +1,4 @@
-"""What a Mac says of itself: its system, its model, its cores by kind, its GPU and its energy.
+"""What a Mac reports of itself: its system, its model, its cores by kind, its GPU and its energy.
 
 Parsers of `sw_vers`, `sysctl` and `ioreg`, tested with constructed answers in their formats.
 """

@@ -142,7 +142,7 @@ def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> It
             stderr=subprocess.DEVNULL,
         )
     except OSError as error:
-        yield f"the machine may go to sleep: caffeinate cannot be started: {error.strerror}"
+        yield f"the machine may sleep: caffeinate cannot be started: {error.strerror}"
         return
     try:
         yield " ".join(["caffeinate", *_AWAKE])
@@ -246,7 +246,7 @@ def slowdown_warnings(
     with contextlib.suppress(OSError):
         if macos and priority(_PRIO_DARWIN_PROCESS, 0) == 1:
             found.append(
-                "this tool and its workers run in the background: they get efficiency cores alone"
+                "this tool and its workers run in the background: they get only efficiency cores"
             )
     return found
 

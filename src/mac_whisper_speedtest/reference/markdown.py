@@ -51,7 +51,7 @@ def anchor(heading: str) -> str:
 
 
 def docstring(owner: object) -> str:
-    """What a docstring says before its sections, as one paragraph of Markdown."""
+    """A docstring's text before its sections, as one paragraph of Markdown."""
     text = inspect.cleandoc(getattr(owner, "__doc__", None) or "")
     return " ".join(without_markup(text.partition("\nAttributes:")[0]).split())
 

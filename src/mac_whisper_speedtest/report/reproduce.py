@@ -47,7 +47,7 @@ def _options(manifest: s.Manifest) -> Iterator[str]:
 def _recorded(recorded: s.RequestInfo) -> Iterator[str]:
     """Every option whose value is not its default.
 
-    One that an environment variable can give is always there, because that may say otherwise.
+    An option that an environment variable can set is always included, because it may differ.
     """
     for name, option in request.OPTIONS.items():
         if not hasattr(recorded, name) or (name == "backends" and not recorded.backends_named):

@@ -49,7 +49,7 @@ def assemble(
     Args:
         manifest: of the run.
         events: of its journal, in order.
-        note: what the outcome's message is to say besides.
+        note: added to the outcome's message.
         running: whether a tool still writes the journal.
     """
     ended = end_of(events)
@@ -167,7 +167,7 @@ def _contract(
 def _in_one_language(
     asked: DecodeContract, reports: Sequence[s.Effective]
 ) -> list[dict[str, SettingValue]]:
-    """The settings of every report, as one contract says them for recordings in several languages.
+    """The settings of every report, in one contract's terms for recordings in several languages.
 
     A language that is the recording's own is `OWN_LANGUAGE`, where that was asked for, or where it
     was left to the library and is not the same for all. Reports of any other language come last.

@@ -102,7 +102,7 @@ _ID = re.compile(r"[0-9a-f]{8,32}")
 
 
 class _ManifestHead(Struct):
-    """What of a manifest says whether the rest can be read."""
+    """The fields of a manifest that decide whether the rest can be read."""
 
     schema_version: int
     run_id: str = ""
@@ -313,14 +313,14 @@ def find(name: str) -> RunDirectory:
         found.append((here, "the folder of that name"))
     if len(found) > 1:
         candidates = "; ".join(f"{name_of(run)} ({why})" for run, why in found)
-        raise UsageError(f"{name!r} is more than one run", hint=f"say which: {candidates}")
+        raise UsageError(f"{name!r} is more than one run", hint=f"use one of {candidates}")
     if not found:
         raise _unknown(name)
     return found[0][0]
 
 
 def name_of(run: RunDirectory) -> str:
-    """What to call ``run`` on the command line: its number, or its path if it lies elsewhere."""
+    """What to call ``run`` on the command line: its number, or its path if it is elsewhere."""
     ours = run.path.parent == runs_dir() and is_number(run.path.name)
     return str(run.number) if ours else str(run.path)
 
@@ -343,7 +343,7 @@ def _latest() -> RunDirectory:
     for run in reversed(_folders()):
         if run.manifest_path.is_file():
             return run
-    raise UsageError("there is no run yet", hint="make one: speedtest run --model tiny.en")
+    raise UsageError("no runs yet", hint="make one: speedtest run --model tiny.en")
 
 
 def _at(name: str) -> RunDirectory | None:
@@ -390,7 +390,7 @@ def _unknown(name: str) -> UsageError:
     there = f"; the tags are {', '.join(tags)}" if tags else ""
     return UsageError(
         f"{name!r} is not a run",
-        hint="say latest, a number, a tag, a run id (8 digits of it will do) or a run's directory"
+        hint="use latest, a number, a tag, a run id (its first 8 digits suffice) or a directory"
         + there,
     )
 

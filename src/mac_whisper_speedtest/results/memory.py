@@ -22,7 +22,7 @@ class MemoryFigure:
         kind: what `Summary` and columns call it.
         name: in a comparison.
         heading: of columns, before the unit.
-        words: for the note that says what it is.
+        words: its description in a note.
         field: of a sample, with the highest so far.
         missing: why a sample has none.
     """
@@ -46,7 +46,7 @@ RESIDENT = MemoryFigure(
     heading="peak",
     words="resident memory",
     field="peak_rss_bytes",
-    missing="the worker does not say",
+    missing="the worker does not report it",
 )
 FOOTPRINT = MemoryFigure(
     kind="footprint",
@@ -54,7 +54,7 @@ FOOTPRINT = MemoryFigure(
     heading="footprint",
     words="peak footprint (with Metal's memory)",
     field="peak_footprint_bytes",
-    missing="the system does not say, or an older release measured",
+    missing="the system does not report it, or an older release measured",
 )
 _FIGURES = {each.kind: each for each in (RESIDENT, FOOTPRINT)}
 

@@ -27,7 +27,7 @@ _LONG = {"segments", "cells"}
 
 
 class ImplausibleError(ValueError):
-    """An event cannot have happened; the message says why."""
+    """An event cannot have happened; the message gives the reason."""
 
 
 class EventChecker:
@@ -59,7 +59,7 @@ class EventChecker:
                 been metered than there is.
 
         Raises:
-            ImplausibleError: says why.
+            ImplausibleError: the event cannot have happened.
         """
         cell = getattr(event, "cell", None)
         if cell is not None and cell not in self._lengths:

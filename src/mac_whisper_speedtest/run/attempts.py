@@ -58,11 +58,9 @@ class WeightsRepairer:
         except (SpeedtestError, OSError) as error:  # it concerns one cell only
             words = f"its weights cannot be read again: {error}"
         else:
-            words = "its weights were read again and are intact, so nothing was downloaded"
+            words = "its weights were read again and are intact: nothing to repair"
             if found.files != self.prepared.weights[cell.id].files:
-                words = (
-                    "its weights have changed since the run began, and are not published anywhere"
-                )
+                words = "its weights changed after the run began, and no source for them is known"
         finally:
             self.spent_s += time.monotonic() - began
         self.notify(scrub(f"{cell.id}: {words}"))

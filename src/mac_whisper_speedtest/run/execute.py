@@ -93,7 +93,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
     changed = [*task.inputs.restore_changed(), *sorted(task.inputs.changed_weights())]
     # A load that failed is looked into, and its weights are repaired, where that was requested.
     if changed and not (task.request.repair and ending.stage == m.Stage.LOAD):
-        what = f"changed {', '.join(changed)}, which other backends may read, too"
+        what = f"changed {', '.join(changed)}, which other backends may also read"
         ending = exit_status.violated_protocol(m.Stage.TRANSCRIBE, what)
     record(
         s.WorkerEnded(

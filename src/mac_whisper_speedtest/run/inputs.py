@@ -137,7 +137,7 @@ class WorkerInputs:
         if not self._folder.is_dir():
             raise LostFolderError(
                 f"the folder of temporary files {self._folder} was removed during the run",
-                hint="what was measured so far is kept: type the same again with --resume",
+                hint="the results so far are kept: repeat the command with --resume",
             )
 
     def _write(self, number: int) -> tuple[int, ...]:

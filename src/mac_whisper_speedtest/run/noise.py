@@ -27,7 +27,7 @@ def duplicate_cell(prepared: Prepared) -> Prepared:
     if not usable:
         reason = next(iter(prepared.unavailable.values()))
         raise SpeedtestError(
-            f"there is nothing to measure the noise with: {reason}",
+            f"no cell to measure the noise with: {reason}",
             hint="see speedtest check-models and speedtest backends list",
         )
     chosen = usable[0]

@@ -115,7 +115,7 @@ def prepare(
     if not cells:
         raise UsageError(
             f"none of the backends can run {', '.join(request.models)}",
-            hint="speedtest backends list shows which networks each of them is for",
+            hint="speedtest backends list shows the models of each",
         )
     for cell in cells:
         reason = _unavailable(cell, request) or _other_language(cell, request, languages)
@@ -144,13 +144,12 @@ def prepare(
 
 
 def _require_cores(threads: int) -> None:
-    """Refuse a number of threads that would only bring the machine to a halt."""
+    """Refuse so many threads that the machine would stall."""
     cores = os.cpu_count() or 1
     if threads > _MOST_THREADS_PER_CORE * cores:
         raise UsageError(
             f"--threads is {threads}, but this machine has {counted(cores, 'core')}",
-            hint=f"the most is {_MOST_THREADS_PER_CORE * cores}; "
-            "without --threads it is one per core",
+            hint=f"use at most {_MOST_THREADS_PER_CORE * cores}; the default is one per core",
         )
 
 
@@ -164,7 +163,7 @@ def _requested_language(speech: AudioSet, known: Collection[str]) -> str:
     """What to request from every backend: the one known language, English if there is none.
 
     Raises:
-        UsageError: the recordings are in several languages, and not all of them say in which.
+        UsageError: the recordings are in several languages, and some have no stated language.
     """
     if len(known) < 2:
         return next(iter(known), "en")
@@ -200,7 +199,7 @@ def _require_languages(model: str, only: str | None, languages: Collection[str])
     if len(languages) > 1:
         spoken = f"recordings are in {', '.join(map(repr, others))}"
         hint += f"; or list the recordings in {known} alone"
-    raise UsageError(f"the model {model} knows only {known}, and {spoken}", hint=hint)
+    raise UsageError(f"the model {model} knows only {known}, but {spoken}", hint=hint)
 
 
 def _other_language(cell: Cell, request: Request, languages: Collection[str]) -> str:
@@ -221,7 +220,7 @@ def _other_language(cell: Cell, request: Request, languages: Collection[str]) ->
     other = f"; name its network {fitting[0]} with --model" if fitting else ""
     spoken = ", ".join(map(repr, others))
     spoken = f"recordings are in {spoken}" if len(languages) > 1 else f"the language is {spoken}"
-    return f"its {cell.model} knows only {only!r}, and {spoken}{other}"
+    return f"its {cell.model} knows only {only!r}, but {spoken}{other}"
 
 
 def precision_of(backend: Backend, request: Request) -> str:

@@ -240,14 +240,14 @@ def _weights(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
     for was in then.cells:
         is_ = here.pop(was.id, None)
         if is_ is None:
-            yield f"the cell {was.id} is gone"
+            yield f"the cell {was.id} no longer exists"
             continue
         if was.weights is not None and is_.weights is None:
-            yield f"the weights of {was.id} were present and are not now"
+            yield f"the weights of {was.id} are no longer here"
         elif was.weights and is_.weights and was.weights.files != is_.weights.files:
             yield f"the weights of {was.id}: {_files(was.weights)} → {_files(is_.weights)}"
         if was.declared != is_.declared:
-            yield f"what {was.backend} is described to decode with"
+            yield f"the decode settings declared for {was.backend}"
     yield from (f"the cell {name} is new" for name in here)
 
 
@@ -264,7 +264,7 @@ def _digits(sha256: str) -> str:
     return sha256[:12]
 
 
-_NEW = "start a new run: leave --resume out"
+_NEW = "start a new run: leave out --resume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +342,7 @@ def decide(
         refused.append(f"Cannot resume run {name}: {'; '.join(against)}.")
     if complete is not None:
         return complete
-    none = "There is no unfinished run of this request: starting a new one."
+    none = "No unfinished run of this request: starting a new one."
     return Decision(prepared, words=[*refused[:1], none])
 
 
@@ -372,7 +372,7 @@ def _this(
         against = _other_releases(run, prepared, versions)
     if against:
         raise UsageError(
-            f"cannot resume run {name}, because it measured something else: " + "; ".join(against),
+            f"cannot resume run {name}, because the request differs: " + "; ".join(against),
             hint=f"repeat its request, or {_NEW}",
         )
     return _complete(run, prepared) if ended else _resumed(run, then, now, prepared)
@@ -395,7 +395,7 @@ def _other_releases(
 
 
 def _complete(run: RunDirectory, prepared: Prepared) -> Decision:
-    words = [f"Run {directory.name_of(run)} is complete: nothing is left to measure."]
+    words = [f"Run {directory.name_of(run)} is complete: nothing to resume."]
     return Decision(prepared, run, complete=True, words=words)
 
 
@@ -413,7 +413,7 @@ def _fitted(prepared: Prepared, then: s.Manifest) -> Prepared:
     unknown = {plan.id for plan in then.cells if plan.weights is None}
     late = dict.fromkeys(
         unknown - prepared.unavailable.keys(),
-        "was unavailable when this run began; a new run measures it",
+        "was unavailable when this run began; start a new run to measure it",
     )
     return replace(prepared, unavailable=prepared.unavailable | late)
 
@@ -426,6 +426,6 @@ def _ended(run: RunDirectory) -> bool:
 
 def _still_written(name: str) -> UsageError:
     return UsageError(
-        f"run {name} is still being measured by another speedtest",
-        hint=f"wait for it, or look at it: speedtest show {name}",
+        f"run {name} is being measured by another speedtest process",
+        hint=f"wait for it, or see its state: speedtest show {name}",
     )

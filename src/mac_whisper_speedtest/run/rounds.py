@@ -202,7 +202,7 @@ class Rounds:
             return skipped("skipped", "Stopped", self.stopped)
         if not self.budgets[name].round_worthwhile():
             limit = self.budgets[name].limit_s
-            return skipped("ok", "Budget", f"the cell's {limit:g} s (--max-time) were used up")
+            return skipped("ok", "Budget", f"the cell's --max-time of {limit:g} s was used up")
         return None
 
     def _reason_to_stop(self, name: str) -> str:

@@ -84,7 +84,7 @@ def _problem(backend: Backend, request: Request) -> str:
 
 
 def _require_known(request: Request, backends: Sequence[Backend]) -> None:
-    """Refuse a device or a precision that none of the backends has, if all say what they have."""
+    """Refuse a device or a precision that none of the backends has, if all declare theirs."""
     here = [each for each in backends if each.made_for_here()]
     for what, asked, names in (
         ("device", request.device, [each.devices for each in here]),
@@ -140,7 +140,7 @@ def _installed(
 
 
 def _checks(request: Request, backends: Sequence[Backend]) -> dict[str, list[check.WeightsCheck]]:
-    """Label → what names and sizes say about the weights of each of its cells."""
+    """Label → the state, by names and sizes, of the weights of each of its cells."""
     cache = check.CacheCheck()
     found: dict[str, list[check.WeightsCheck]] = {}
     for backend in backends:

@@ -25,7 +25,7 @@ MOST_S = 10.0
 takes parts of a second, but for compilation; a call that takes longer than this is warm itself."""
 
 MOST_CALLS = 200
-"""Whatever the clocks say: every call is a line of the journal."""
+"""Most calls, whatever the clocks show: every call is a line of the journal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _DEADLINES = Deadlines(import_s=60, load_s=60, warmup_s=60, transcribe_s=60, unl
 _SAMPLES = 1600
 
 ERROR = "error"
-"""The text that says what went wrong while something was measured."""
+"""The name of the text with an error that occurred while measuring."""
 
 BUSY_LOAD = 0.5
 """Load average per core above which idle daemons are not all that runs."""

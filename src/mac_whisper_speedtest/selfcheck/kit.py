@@ -42,7 +42,7 @@ REMOVED = "(left out: it would name this machine or its owner)"
 class Measurement(Struct):
     """What one check measured: raw figures and texts, and no verdict."""
 
-    check: str = kept("the name of the check, which says what the figures are")
+    check: str = kept("the name of the check, which defines its figures")
     subject: str = scrubbed("what was looked at, such as a backend and a device")
     gpu: bool = kept("whether it is about a GPU: with `--gpu`, not known is a failure")
     seconds: float = kept("how long it took")
@@ -118,7 +118,7 @@ def without_names(kit: Kit) -> Kit:
 def check_writable(path: Path) -> None:
     """Refuse a path that cannot be written, before minutes are spent. Raises UsageError."""
     if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder", hint=f"say -o {path / 'kit.zip'}")
+        raise UsageError(f"cannot write {path}: it is a folder", hint=f"use -o {path / 'kit.zip'}")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UsageError(
@@ -126,7 +126,7 @@ def check_writable(path: Path) -> None:
         )
     if not os.access(folder, os.W_OK):
         raise UsageError(
-            f"cannot write {path}: the folder cannot be written", hint="say -o another/kit.zip"
+            f"cannot write {path}: the folder cannot be written", hint="use -o another/kit.zip"
         )
 
 

@@ -68,7 +68,7 @@ def _outside(target: Target, windows: int, prefix: str, figure: str = "outside_c
 
 
 def _times() -> Iterator[int]:
-    """As often as `REPEATS` says, or as the time allows on a busy machine."""
+    """`REPEATS` times, or fewer if time runs out on a busy machine."""
     began = time.monotonic()
     for number in range(REPEATS):
         if number and time.monotonic() - began > _LONGEST_S:

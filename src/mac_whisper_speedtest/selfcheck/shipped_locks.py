@@ -18,7 +18,7 @@ from mac_whisper_speedtest.selfcheck.bench import (
 from mac_whisper_speedtest.selfcheck.kit import Measurement
 
 _NOT_REACHED = ("error sending request", "dns", "connection", "connect", "timed out", "network")
-"""What uv says where no index answers."""
+"""Messages of uv when no index answers."""
 
 
 def measure(bench: Workbench) -> list[Measurement]:

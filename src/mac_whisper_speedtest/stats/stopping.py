@@ -303,7 +303,7 @@ def detectable(compared: Ranking, cell: str) -> float | None:
     """The difference from another cell, as a fraction, that as many rounds would have found.
 
     One of that size gets FASTER or SLOWER in ``POWER`` of all runs. It is the median over the cells
-    that are not told apart from this one, or over all if there is none: spreads of few rounds vary
+    without a verdict against this one, or over all if there is none: spreads of few rounds vary
     by chance, and a noisy cell must not speak for the others.
 
     Returns:

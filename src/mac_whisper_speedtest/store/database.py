@@ -62,8 +62,7 @@ def unusable(path: Path | None, error: Exception) -> StorageError:
     """The error for an index that cannot be used."""
     return StorageError(
         f"cannot use the index {path or 'in memory'}: {error}",
-        hint="the runs are not affected; check the free disk space, then "
-        "`speedtest results reindex`",
+        hint="the runs are unharmed; check the free disk space, then: speedtest results reindex",
     )
 
 

@@ -27,7 +27,7 @@ class IndexEntry:
 def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | FilesRow | None:
     """The rows of a run that need an update.
 
-    A run that cannot be read gets an entry too, with a state that says so: it is neither hidden nor
+    A run that cannot be read gets an entry too, with a state of its own: it is neither hidden nor
     read again before it changes.
 
     Args:

@@ -185,7 +185,7 @@ def _leftovers_in_run(path: Path, before_s: float) -> Iterator[tuple[Path, str]]
     if journaling.is_being_written(path / "journal.jsonl") or not _is_old(path, before_s):
         return
     if not (path / "manifest.json").exists():
-        yield path, "a run without a manifest: its tool was killed at the start"
+        yield path, "a run without a manifest: the tool was killed at its start"
         return
     for item in sorted(path.iterdir()):
         if item.name.startswith(".") and item.is_file():
@@ -197,7 +197,7 @@ def _index_leftovers() -> Iterator[tuple[Path, str]]:
     if path is not None:
         aside = path.with_name(path.name + database.SET_ASIDE)
         if aside.exists():
-            yield aside, "an index that could not be used"
+            yield aside, "an unusable index"
 
 
 def _staged(path: Path) -> bool:

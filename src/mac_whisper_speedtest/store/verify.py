@@ -138,7 +138,7 @@ def examine(run: RunDirectory) -> Verification:
     if sealed.digests is None:
         problems.append("run.json has no digests")
     elif digests.goes_on(files.journal, sealed.digests.journal):
-        again = "it was resumed since it was sealed: remove run.json, and `speedtest show` seals it"
+        again = "it was resumed after sealing: remove run.json; `speedtest show` then seals it"
         return Verification(tuple(problems), (*remarks, again))
     else:
         problems += _digests(sealed.digests, files)

@@ -62,7 +62,7 @@ class CellText:
         seconds: duration of the recording.
         reference: the reference text, if there is one.
         language: two-letter code.
-        reached: whether the cell came to it.
+        reached: whether the cell measured it.
         text: the most frequent text of the cell; ``None`` without any.
     """
 

@@ -32,7 +32,7 @@ from mac_whisper_speedtest.weights.locations import (
 )
 from mac_whisper_speedtest.weights.verify import compare_hashes
 
-_NOT_ASKED = "only the system knows: names and sizes do not tell"
+_NOT_ASKED = "only the system knows: names and sizes cannot show it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class CacheCheck:
             return self._check_custom(info, catalog.parse_custom(info.model))
         where = locations_of(info)
         if not where:
-            reason = info.unavailable or "it is not published, and this tool cannot convert it"
+            reason = info.unavailable or "not published, and this tool cannot convert it"
             return WeightsCheck(info, WeightsState.UNAVAILABLE, reason=reason)
         if info.path is None and catalog.weights_formats()[info.weights_format].assembled:
             return self._check_assembled(info, where)
@@ -329,7 +329,7 @@ def _repair_advice(check: WeightsCheck, chosen: CachedCopy) -> str:
     if chosen.location.kind is LocationKind.LIBRARY and chosen.location.for_run and row:
         return f"{row.pull_command} fetches a copy of the tool's own"
     if chosen.location.for_run and chosen.location.hub_repository:
-        return f"speedtest models pull {model} fetches what is damaged again"
+        return f"speedtest models pull {model} fetches the damaged files again"
     if chosen.location.folder.is_relative_to(paths.cache_dir()):
         return f"{remove}, then pull it again"
     return f"remove it from {chosen.location.where}"

@@ -81,7 +81,7 @@ class CheckRow:
 
     Attributes:
         backend: whose weights.
-        check: what names, sizes and hashes say.
+        check: the state by names, sizes and hashes.
         load: result of loading; ``None`` if it was not tried.
         load_remembered: whether that result is from an earlier call.
         seconds: duration of the load, with the start of the worker.
@@ -231,7 +231,7 @@ def load_rows(
     """Load the weights of each row that are present, one after the other.
 
     Args:
-        rows: what names, sizes and hashes say.
+        rows: the states by names, sizes and hashes.
         request: deadline, device and threads; whether to ask again what is remembered.
         observer: receives each row before it is loaded, and hears of loads that take long.
     """

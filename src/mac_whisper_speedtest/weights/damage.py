@@ -1,4 +1,4 @@
-"""Damaged weights: which files of a copy, where it came from, and the error that says so."""
+"""Damaged weights: which files of a copy, its origin, and the error that names them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Damage:
     def message(self) -> str:
         """What is damaged and what is done about it, before and after it is done."""
         if self.origin is LocationKind.CONVERTED:
-            return f"the {self.format} weights of {self.model} are damaged: converted again"
+            return f"the {self.format} weights of {self.model} are damaged: converting them again"
         verb = "is" if len(self.names) == 1 else "are"
         if self.row is None:
             where = "the hub"
@@ -45,7 +45,7 @@ class Damage:
         else:
             where = self.row.place
         names = ", ".join(self.names)
-        return f"{names} of {self.model} {verb} damaged: fetched again from {where}"
+        return f"{names} of {self.model} {verb} damaged: fetching them again from {where}"
 
 
 class DamagedError(WeightsError):

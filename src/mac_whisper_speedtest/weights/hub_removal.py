@@ -63,7 +63,7 @@ class Claim:
         everything: all of them.
         folders: all below these.
         names: these, by their path in the repository.
-        addresses: names of the blobs they should have, as far as that is known.
+        addresses: names of the blobs they should have, where known.
     """
 
     repository: str
@@ -269,7 +269,7 @@ def _refs(folder: Path) -> dict[str, str]:
 
 
 def carry_out(copy: HubCopy, *, notify: Callable[[str], None]) -> int:
-    """Remove what was found, or what is there by now.
+    """Remove what was found, or what exists by now.
 
     Args:
         copy: from `copies_of_custom` or `copies_of_model`.

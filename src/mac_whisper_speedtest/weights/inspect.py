@@ -213,7 +213,7 @@ def _find(
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ENOTDIR}:
                 if path.is_symlink():
-                    dangling = Fault(name, "is a link to a file that is gone")
+                    dangling = Fault(name, "is a link to a missing file")
                 continue
             reason = error.strerror or str(error)
             return None, WeightsState.NOT_CHECKABLE, Fault(name, f"cannot be examined: {reason}")

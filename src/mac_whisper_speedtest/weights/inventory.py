@@ -41,7 +41,7 @@ class InstalledWeights:
         name: the canonical name, or the repository at its commit.
         format: of the weights; empty where it is not known.
         precision: what they are stored in; empty where it is not known.
-        copy: where it is, and what names and sizes say of it.
+        copy: where it is, and its state by names and sizes.
     """
 
     name: str
@@ -117,7 +117,7 @@ def for_backend(model: str, weights_format: str, precision: str = "") -> Weights
     if precision and precision not in known:
         raise UsageError(
             f"{weights_format} weights of {model} are not stored in {precision!r}",
-            hint=f"say {' or '.join(known)}",
+            hint=f"use {' or '.join(known)}",
         )
     cache = CacheCheck()
     checks = [

@@ -267,7 +267,7 @@ def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
             what = f"has SHA-256 {seen[:16]}…, stated is {(stated.sha256 or '')[:16]}…"
             raise WeightsError(
                 f"{stated.name} of {info.model} {what if seen else 'is missing'}",
-                hint=f"put back what the description of {info.backend} states, or correct that",
+                hint=f"restore that file, or correct the description of {info.backend}",
             )
     return Weights(
         model=info.model,
@@ -410,6 +410,6 @@ def _row(name: str, weights_format: str) -> catalog.HostedWeights:
         reason = row.unavailable if row else f"the catalog knows no {weights_format} weights of it"
         raise WeightsMissingError(
             f"there are no {weights_format} weights of {name}: {reason}",
-            hint="speedtest models list shows what there is",
+            hint="speedtest models list shows all models",
         )
     return row

@@ -64,7 +64,7 @@ from mac_whisper_speedtest.weights.snapshot import (
 # Rates of earlier downloads, to estimate how long the next one takes.
 
 KEPT = 20
-"""Downloads kept; older ones say little, because connections change."""
+"""Downloads kept; older rates mean little, because connections change."""
 
 MIN_BYTES = 1_000_000
 """Smaller downloads are dominated by latency: their rate does not predict that of large ones."""
@@ -171,7 +171,7 @@ def pull_row(
         The folder with the files: that of the Hugging Face cache, or the tool's own.
 
     Raises:
-        UsageError: it is only published at an address that this tool does not fetch from.
+        UsageError: it is published only at an address that this tool does not fetch from.
         DownloadError: the download failed, or the server's files are not the pinned ones.
         StorageError: no room, or the cache cannot be written.
     """
@@ -343,7 +343,7 @@ def _from_mirror(row: catalog.HostedWeights, notify: Callable[[str], None]) -> P
     if row.mirror is not None:
         return mirror.fetch_row(row, notify=notify)
     raise UsageError(
-        f"{row.model} as {row.format} is only published at {row.url}, which this tool does not "
+        f"{row.model} as {row.format} is published only at {row.url}, which this tool does not "
         "fetch from",
         hint=f"the {row.format} library fetches it itself; or pull {row.model} without --format, "
         "and it is converted",

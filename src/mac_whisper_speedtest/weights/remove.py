@@ -98,9 +98,9 @@ def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem
         if weights_format:
             raise UsageError(
                 f"the folder of {name} in the tool's cache is a link to another one",
-                hint="leave out --format to remove the link; what it leads to stays",
+                hint="leave out --format to remove the link; its target stays",
             )
-        return [trash.trash_item(folder, "a link; what it leads to stays", root)]
+        return [trash.trash_item(folder, "a link; its target stays", root)]
     found = []
     for path in trash.children(folder):
         target = hub_cache.staged_for(path.name)
@@ -109,7 +109,7 @@ def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem
             continue
         what = f"{meant}, unfinished" if target else str(meant)
         if path.is_symlink():
-            what = f"{meant}: a link; what it leads to stays"
+            what = f"{meant}: a link; its target stays"
         lock = Path(f"{folder / (target or path.name)}.lock")
         found.append(trash.trash_item(path, what, root, [lock]))
     return found
@@ -208,7 +208,7 @@ def _outdated(path: Path) -> TrashItem | None:
     lock = Path(f"{path}.lock")
     if not trash.is_free(lock):
         return None
-    what = f"{meant}, of weights that the catalog no longer names"
+    what = f"{meant}, of weights that are no longer in the catalog"
     return trash_item(path, what, path.parents[1], [lock] if lock.exists() else [])
 
 

@@ -50,7 +50,7 @@ def repair(
         damage = known.damage
         if damage.folder in tried:
             raise DamagedError(
-                f"{known.message}, after a repair too",
+                f"{known.message}, even after a repair",
                 damage,
                 by_hand=known.by_hand,
                 repair_failed=True,

@@ -94,7 +94,7 @@ def commit_listing(repository: str, listed: HubListing, *, custom: bool = False)
     """
     if not listed.complete:
         raise DownloadError(
-            f"the hub states no size of some files of {repository}; nothing was fetched",
+            f"the hub reports no size for some files of {repository}; nothing was fetched",
             hint="check HF_ENDPOINT, if it is set",
         )
     for file in listed.files:

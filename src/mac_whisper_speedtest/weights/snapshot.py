@@ -132,7 +132,7 @@ class SnapshotFiles:
 
 @dataclass(frozen=True, slots=True)
 class PullTarget:
-    """What to pull of a repository, as far as is known before the hub is asked.
+    """What to pull of a repository, as known before the hub is asked.
 
     Attributes:
         name: what people call it.

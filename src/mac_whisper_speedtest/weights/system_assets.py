@@ -69,7 +69,7 @@ class AssetsReport(Struct, frozen=True):
 
 
 class AssetsUnknownError(SpeedtestError):
-    """What the system has could not be found out; the message says why."""
+    """The system's state could not be queried; the message gives the reason."""
 
 
 def locale_of(model: str, weights_format: str) -> str:
@@ -93,7 +93,7 @@ class AssetsCheck:
             return WeightsState.NOT_KNOWN, found.message
         locale = locale_of(info.model, info.weights_format)
         if not found.available:
-            reason = found.reason or "the system says that it has no transcriber"
+            reason = found.reason or "the system reports no transcriber"
             return WeightsState.UNAVAILABLE, reason
         if locale not in found.supported:
             return WeightsState.UNAVAILABLE, f"{found.system} does not support {locale}"
@@ -145,12 +145,13 @@ def install(row: catalog.HostedWeights, backend: Backend, *, notify: Callable[[s
     except AssetsUnknownError as error:
         raise DownloadError(
             f"{found.system} has not installed {locale}: {error.message}",
-            hint=f"check the network, then type it again; speedtest check-models -b {backend.name}",
+            hint="check the network, then repeat the command; state: speedtest check-models -b "
+            f"{backend.name}",
         ) from error
     if locale not in after.installed:
         raise DownloadError(
             f"{found.system} reports no error and has not installed {locale}",
-            hint=f"look again later: speedtest check-models -b {backend.name}",
+            hint=f"check again later: speedtest check-models -b {backend.name}",
         )
     return after.system
 

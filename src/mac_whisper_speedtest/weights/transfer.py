@@ -85,7 +85,7 @@ def discard(path: Path, repository: str) -> bool:
 def download_to_cache(
     file: HubFile, source: DownloadSource, on_progress: Callable[[int], None]
 ) -> int:
-    """Put ``file`` into the cache's snapshot of the revision, verified; resume what is there.
+    """Put ``file`` into the cache's snapshot of the revision, verified; resume a partial file.
 
     Args:
         file: with its size and content hash.
@@ -137,7 +137,7 @@ def _address(file: HubFile, source: DownloadSource) -> str:
     address = found.etag or ""
     if not _CONTENT_ADDRESS.fullmatch(address):
         raise DownloadError(
-            f"{context.endpoint} states no hash of {file.name} of {context.repository}",
+            f"{context.endpoint} reports no hash for {file.name} of {context.repository}",
             hint="check HF_ENDPOINT, if it is set: this address does not answer as a hub does",
         )
     known = file.sha256 if len(address) == _SHA256_DIGITS else file.git_sha1

@@ -86,7 +86,7 @@ def remove_item(item: TrashItem, waiting: Callable[[str], None] | None = None) -
     """
     if not inside(item.path, item.root):
         raise StorageError(
-            f"{item.path} leads out of {item.root}", hint="remove it by hand, if it is to go"
+            f"{item.path} leads out of {item.root}", hint="remove it by hand if you do not need it"
         )
     with (
         files.storage_errors(f"remove {item.path}", "check the permissions of that folder"),
@@ -132,7 +132,7 @@ def held(locks: Sequence[Path], waiting: Callable[[str], None] | None = None) ->
 
     def notify(path: Path) -> None:
         if waiting is not None:
-            waiting(f"another process is at work on {path.stem}; waiting for it")
+            waiting(f"another process is working on {path.stem}; waiting for it")
 
     with contextlib.ExitStack() as stack:
         # In one order, so that two never wait for each other.

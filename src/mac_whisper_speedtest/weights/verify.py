@@ -86,7 +86,7 @@ def verified_hashes(
     seen = identity(folder)
     hashes = sha256_files([file.path for file in copy.files], fresh=fresh)
     faults = compare_hashes(copy, hashes).faults
-    if row is None:  # then nothing but its hash says what a file is
+    if row is None:  # then only its hash identifies a file
         unknown = [file.name for file in copy.files if not file.verifiable]
         faults += tuple(Fault(name, "has no known hash to be verified by") for name in unknown)
     if faults:

@@ -101,8 +101,8 @@ def checked_transcript(
     if not answer.seconds or answer.seconds * limits.FASTEST_RTFX < audio_s:
         raise LimitError(
             "seconds",
-            f"is {answer.seconds:g} for {audio_s:g} s of audio, which no machine does; stop the "
-            "clock when all of the text is there",
+            f"is {answer.seconds:g} for {audio_s:g} s of audio, which is impossible; stop the "
+            "clock when the whole text is there",
         )
     _check_seconds("first_segment_s", answer.first_segment_s, answer.seconds)
     for stage, seconds in answer.stages_s.items():

@@ -44,7 +44,7 @@ class Compilation:
     def last_warning(self, waited_s: float, limit_s: float) -> str:
         """A line for the user, before the worker is killed."""
         return (
-            f"still compiling for the Neural Engine after {waited_s:.0f} s, as far as is known. If "
+            f"still compiling for the Neural Engine after {waited_s:.0f} s, it seems. If "
             f"it is stopped before it ends (at {limit_s:.0f} s by the deadline), Core ML's cache "
             f"in {self._named} may stay unusable"
         )

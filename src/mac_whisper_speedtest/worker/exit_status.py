@@ -125,7 +125,7 @@ def from_error(error: ErrorObject, stage: Stage) -> WorkerExit:
 
 
 def timed_out(stage: Stage, limit_s: float, advice: str = "") -> WorkerExit:
-    """The exit of a worker that was killed at a stage's deadline; ``advice`` says what to do."""
+    """The exit of a worker that was killed at a stage's deadline; ``advice`` is for the user."""
     words = f"no answer after {limit_s:g} s of {stage}; killed"
     return WorkerExit(Status.TIMEOUT, stage, "Deadline", f"{words}. {advice}" if advice else words)
 

@@ -164,7 +164,7 @@ def reason_not_blocked() -> str:
     """Why programs cannot be run without a network here; empty if a trial could not connect."""
     prefix = _prefix("", 0)
     if not prefix:
-        return f"{sys.platform} has no way for it"
+        return f"{sys.platform} has no way to do it"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         trial = [sys.executable, "-I", "-S", "-c", _TRIAL, port, str(_REFUSED)]
@@ -182,7 +182,7 @@ def reason_not_blocked() -> str:
     if done.returncode == _REFUSED:
         return ""
     if done.returncode == 0:
-        return "a trial could connect all the same"
+        return "a trial could still connect"
     said = done.stderr.strip().splitlines()
     return said[-1] if said else f"a trial ended with {done.returncode}"
 

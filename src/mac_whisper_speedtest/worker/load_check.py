@@ -227,9 +227,9 @@ def _judge_late(failed: LoadCheck, *, compiling: bool, working: bool, waited_s: 
     if compiling:
         return dataclasses.replace(failed, outcome=LoadOutcome.TOO_SLOW)
     if working:
-        message = f"still working after {waited_s:.0f} s: a longer --timeout may show more"
+        message = f"still working after {waited_s:.0f} s: try a longer --timeout"
         return dataclasses.replace(failed, outcome=LoadOutcome.TOO_SLOW, message=message)
-    message = f"{failed.message}; it neither computed nor read anything at the end"
+    message = f"{failed.message}; it was idle at the end"
     return dataclasses.replace(failed, message=message)
 
 

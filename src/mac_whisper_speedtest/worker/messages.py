@@ -19,7 +19,7 @@ _SCRUBBED_BYTES = 4096
 
 
 class ViolationError(Exception):
-    """A worker's message does not follow the protocol; the text says how."""
+    """A worker's message breaks the protocol; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def parse(line: bytes) -> Reply | m.ProgressParams | m.LogParams:
         message = _DECODER.decode(line)
     except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ViolationError(
-            f"wrote something else than the protocol to stdout: {start_of(line)} ({error})"
+            f"wrote something other than the protocol to stdout: {start_of(line)} ({error})"
         ) from error
     if message.jsonrpc != "2.0":
         raise ViolationError(f"jsonrpc is {shown(message.jsonrpc)}, not '2.0'")

@@ -47,7 +47,7 @@ def block_network_if_requested() -> None:
         finally:
             os.close(handle)
         return NetworkRefusedError(
-            errno.ECONNREFUSED, f"the network is refused during a check (requested: {host})"
+            errno.ECONNREFUSED, f"the network is blocked during a check (requested: {host})"
         )
 
     def check(family: int, address: Any) -> None:

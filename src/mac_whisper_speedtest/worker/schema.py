@@ -66,7 +66,7 @@ def document() -> dict[str, Any]:
         "$id": f"urn:mac-whisper-speedtest:worker-protocol:{m.PROTOCOL_VERSION}",
         "title": f"Worker protocol, version {m.PROTOCOL_VERSION}",
         "description": "One line on a worker's stdin (Call) or stdout (the others). "
-        "docs/reference/protocol.md says what the schema cannot.",
+        "docs/reference/protocol.md has the rules that it cannot express.",
         "oneOf": [_ref("Call"), _ref("Answer"), _ref("ErrorAnswer"), _ref("Notification")],
         "$defs": {
             "Call": {"description": "From the tool.", "oneOf": [_ref(name) for name in calls]},

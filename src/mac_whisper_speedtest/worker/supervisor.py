@@ -261,10 +261,10 @@ class Worker:
         self._calls += 1
         self._messages = self._bytes = self._log_lines = 0
         self._stage = stage
-        # Notifications of before, from threads of the worker for instance.
+        # Late notifications of the previous call, for instance from threads of the worker.
         while (early := self._process.receive(0.0)) is not None:
             if isinstance(self._heard(early), Reply):
-                raise self._violation(f"answered {method} before it was called")
+                raise self._violation(f"answered {method} before the call")
         called = time.perf_counter()
         self._process.send(encode(self._calls, method, params))
         reply, at = self._await_reply()

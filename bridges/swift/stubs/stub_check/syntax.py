@@ -188,7 +188,7 @@ def inferred(value: Node) -> str:
 
 
 def inherited(node: Node) -> set[str]:
-    """The class and protocols behind a type's colon, ``@unchecked`` and the like with them."""
+    """The class and protocols after a type's colon, including attributes such as ``@unchecked``."""
     found, before = set(), ""
     for child in node.children:
         if child.type == "attribute":

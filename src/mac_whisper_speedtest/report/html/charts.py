@@ -53,7 +53,7 @@ class Scale:
             return f"{value:g}"
         step = self.ticks[1] - self.ticks[0]
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        # 2.5 and 0.25 need a digit more than their power of ten says.
+        # 2.5 and 0.25 need one digit more than their power of ten.
         needed = digits if math.isclose(step, round(step, digits)) else digits + 1
         return f"{value:.{needed}f}"
 

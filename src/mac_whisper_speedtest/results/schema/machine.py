@@ -132,7 +132,7 @@ class NoiseInfo(Struct):
     spread: float = kept("standard deviation of the logarithm of one round's ratio")
     ratio: float = kept("time of the one cell ÷ time of the other")
     verdict: str = kept(
-        "what was said of the two at a margin of 2 %. `FASTER` or `SLOWER` is a false one"
+        "the verdict on the two at a margin of 2 %; `FASTER` or `SLOWER` is a false one"
     )
     rounds: int = kept("rounds that both have")
     rounds_for: dict[str, int | None] = kept(

@@ -108,7 +108,7 @@ class ClipInfo(Struct):
 
     @property
     def languages(self) -> list[str]:
-        """The languages of its recordings, as far as they are known, sorted."""
+        """The known languages of its recordings, sorted."""
         return sorted({each.language for each in self.recordings if each.language is not None})
 
     @property
@@ -199,8 +199,8 @@ class CellPlan(Struct):
         "the weights", null="none were found, or the backend is not installed", default=None
     )
     declared: dict[str, SettingValue] = named(
-        "setting → what the backend's description says it decodes with under this contract; "
-        "empty when the description says nothing of settings",
+        "setting → what the backend's description declares for this contract; "
+        "empty if the description declares no settings",
         default={},
     )
     device: str | None = named(

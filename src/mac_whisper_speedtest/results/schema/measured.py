@@ -193,7 +193,7 @@ class ReadingInfo(Struct):
     """One figure of a probe."""
 
     value: float | None = kept(
-        "the figure", "as in `unit`", null="it is not known; `reason` says why"
+        "the figure", "as in `unit`", null="it is not known; `reason` has the cause"
     )
     unit: str = kept("`s`, `bytes`, `J`; empty for a count")
     reason: str = scrubbed("why there is no value, in words; else empty", default="")

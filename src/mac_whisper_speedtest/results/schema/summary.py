@@ -91,7 +91,7 @@ class AccuracyResult(Computed):
         "lower end of the 95 % interval of `rate`, from a bootstrap over speakers, utterances or "
         "blocks of words",
         "fraction",
-        null="too little was said",
+        null="too few words",
         column=Column("accuracy_rate_low"),
         default=None,
     )
@@ -148,7 +148,7 @@ class AccuracyResult(Computed):
     delta_low: float | None = fact(
         "lower end of the 95 % interval of `delta`, from a paired bootstrap",
         "fraction",
-        null="as `delta`, or too little was said",
+        null="as `delta`, or too few words",
         column=Column("accuracy_delta_low"),
         default=None,
     )
@@ -184,7 +184,7 @@ class DurationFit(Computed):
     """
 
     fixed_s: float = fact(
-        "what any audio costs, however short; below 0 where the line says so", column=Column()
+        "what any audio costs, however short; may be below 0, because it is fitted", column=Column()
     )
     fixed: Bounds | None = fact("its 95 % interval", null="fewer than 3 rounds")
     per_audio_s: float = fact("what each second of audio costs", column=Column())
@@ -298,7 +298,7 @@ class Summary(Computed):
     )
     detectable: float | None = fact(
         "the difference from another cell of the group, as a fraction, that this run could have "
-        "found with a power of 0.9: the median over those that are not told apart from this cell, "
+        "found with a power of 0.9: the median over those without a verdict against this cell, "
         "or over all if there is none",
         "fraction",
         null="as `rank`, or it is alone",
@@ -389,7 +389,7 @@ class Summary(Computed):
         "energy above that of the idle machine: 3600 × (J - idle watts × t) ÷ seconds of audio, "
         "over all workers",
         "J/h",
-        null="it could not be metered; `energy_quality` says why",
+        null="it could not be metered; `energy_quality` has the reason",
         column=Column(),
         default=None,
     )
@@ -402,7 +402,7 @@ class Summary(Computed):
     device_memory_bytes: int | None = fact(
         "most device memory in use: the largest `gpu_peak_bytes` of workers that the driver shows; "
         "else the largest of torch's allocator on CUDA, or the rise of the whole device",
-        null="no worker has one; `device_memory_quality` says why",
+        null="no worker has one; `device_memory_quality` has the reason",
         column=Column(),
         default=None,
     )
@@ -426,7 +426,7 @@ class Summary(Computed):
         "how right the texts are", null="no reference, or no timed sample", default=None
     )
     fast_but_wrong: bool = fact(
-        "whether the accuracy gate says `worse`. Such a cell is ranked only among its like",
+        "whether the accuracy gate's verdict is `worse`. Such cells are ranked separately",
         column=Column(),
         default=False,
     )

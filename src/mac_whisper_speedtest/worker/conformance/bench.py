@@ -175,7 +175,7 @@ class Bench:
             raise FailError(f"a result, not error {code:d}: {start_of(reply.result)}")
         if reply.error.code != code:
             said = answers.cleaned_line(reply.error.message)
-            raise FailError(f"error {shown(reply.error.code)} ({said}), not {code:d}")
+            raise FailError(f"error {shown(reply.error.code)} ({said}) instead of {code:d}")
         try:
             self.call(client, "conformance.still_there")
         except NoAnswerError as error:
