@@ -62,7 +62,7 @@ def test_a_network_of_another_language_costs_its_own_cell_and_names_a_better_one
     prepared = prepare(request, [backend], notify=lambda _line: None)
     (reason,) = prepared.unavailable.values()
     assert reason == (
-        "its apple-speech-en-us knows only 'en', and the language is 'de'; "
+        "its apple-speech-en-us knows only 'en', but the language is 'de'; "
         "name its network apple-speech-de-de with --model"
     )
     assert not prepared.weights

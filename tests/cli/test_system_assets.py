@@ -125,4 +125,4 @@ def test_a_locale_of_another_language_is_refused(
     options = ["--audio", tone, "--language", "en"]
     done = tool("run", "-m", "apple-speech-de-de", "-b", bridge.describe(), *options)
     assert done.returncode == 2
-    assert "apple-speech-de-de knows only 'de', and the language is 'en'" in done.stderr
+    assert "apple-speech-de-de knows only 'de', but the language is 'en'" in done.stderr

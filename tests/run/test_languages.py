@@ -145,7 +145,7 @@ def test_the_terminal_shows_the_rates_by_language(own: Finished, tool_of_module:
 def test_a_network_for_english_alone_is_refused_with_what_to_do(tool: Tool, tmp_path: Path) -> None:
     done = tool("run", "-m", "tiny.en", "--manifest", listed(tmp_path), "-b", "faster-whisper")
     assert done.returncode == 2
-    assert "tiny.en knows only English, and recordings are in 'fr', 'ru'" in done.stderr
+    assert "tiny.en knows only English, but recordings are in 'fr', 'ru'" in done.stderr
     assert (
         "use a multilingual model, such as tiny; or list the recordings in English" in done.stderr
     )

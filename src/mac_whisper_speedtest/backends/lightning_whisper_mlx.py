@@ -63,7 +63,7 @@ BACKEND = Backend(
     auto_precision=mlx_runtime.AUTO_PRECISION,
     remarks=(
         "loses words between windows of 30 s; more with timestamps",
-        "its second try at temperature 1.0 also takes the likeliest token, so it finds the same words",
+        "its second try at temperature 1.0 also takes the likeliest token: the same words",
         "previous text is fed to the next batch of windows, not to the next window",
     ),
     notes=(
