@@ -31,4 +31,4 @@ def test_without_timestamps_a_window_is_one_segment_and_an_english_model_stays_e
     assert heard.effective["timestamps"] is False
     assert heard.effective["language"] == heard.language == "en"
     assert heard.effective["best_of"] == 1
-    assert any("silent audio" in remark for remark in heard.remarks)
+    assert any("as audio" in remark for remark in heard.remarks)
