@@ -11,7 +11,16 @@ import click
 
 from mac_whisper_speedtest.cli import completion
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.option import Group, Newest, OneOf, Option, Several, Switch, ValueKind
+from mac_whisper_speedtest.option import (
+    Group,
+    Newest,
+    OneOf,
+    Option,
+    Several,
+    Switch,
+    ValueKind,
+    WholeNumber,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -124,6 +133,42 @@ def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
         help=request.help_of(name),
         **more,
     )
+
+
+def fleet_jobs(command: _Command) -> _Command:
+    """The options of a run on many machines: those of a run, and which machines: a decorator.
+
+    The command gets ``on``, ``repeat``, ``campaign`` and ``to`` beside the fields of a request.
+    """
+    from mac_whisper_speedtest import request
+    from mac_whisper_speedtest.fleet import job
+
+    for option in (
+        click.option(
+            "--to",
+            required=True,
+            metavar="PLACE",
+            help="Where bundles are stored: a folder that all machines share, or s3://BUCKET/...",
+        ),
+        click.option(
+            "--campaign", default="", metavar="NAME", help="Make the same request new work."
+        ),
+        click.option(
+            "--repeat",
+            type=Value(WholeNumber(least=1)),
+            default=1,
+            show_default=True,
+            help="How often each is measured.",
+        ),
+        click.option(
+            "--on",
+            multiple=True,
+            metavar="LABELS",
+            help="A job for a machine like this, such as 'memory>=16G,os=macos' (comma: and).",
+        ),
+    ):
+        command = option(command)
+    return declared(*[name for name in request.OPTIONS if name not in job.LOCAL_OPTIONS])(command)
 
 
 # Options of several commands.

@@ -161,6 +161,7 @@ async def _work(
 async def _check_versions(worker: Any, settings: FleetSettings) -> None:
     """Raise FleetRefusedError if the scheduler has another version of what must be the same."""
     try:
+        await worker.rpc.start()
         theirs = (await worker.scheduler.versions())["packages"]
     except OSError as error:
         raise network.FleetUnreachableError(
