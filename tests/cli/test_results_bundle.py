@@ -67,8 +67,12 @@ def test_several_runs_become_one_file_each(tmp_path: Path, speedtest: Call) -> N
     assert read.read_bundle(tmp_path / "out" / "run-000002.zip").manifest.run_id == f"{2:032x}"
 
 
-def test_a_folder_gets_a_file_for_the_one_run(tmp_path: Path, speedtest: Call) -> None:
-    (tmp_path / "out").mkdir()
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_gets_a_file_for_the_one_run(
+    tmp_path: Path, speedtest: Call, exists: bool
+) -> None:
+    if exists:
+        (tmp_path / "out").mkdir()
     speedtest("bundle", given(tmp_path / "000003").path, "-o", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["run-000003.zip"]
 
@@ -78,6 +82,7 @@ def test_a_folder_gets_a_file_for_the_one_run(tmp_path: Path, speedtest: Call) -
     [
         (["nonesuch", "-o", "x.zip"], "is not a run"),
         (["{run}", "{other}", "-o", "{file}"], "2 runs are 2 bundles"),
+        (["{run}", "-o", "{file}"], "a bundle's name ends in .zip"),
         (["{run}"], "--output"),
         (["-o", "x.zip"], "RUN"),
     ],

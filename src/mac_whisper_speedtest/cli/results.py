@@ -349,7 +349,7 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Pa
     from mac_whisper_speedtest.results import directory
 
     found = list({run.path: run for run in map(directory.find, runs)}.values())
-    folder = len(found) > 1 or output.is_dir()
+    folder = len(found) > 1 or output.is_dir() or not (output.suffix or output.exists())
     if folder and output.is_file():
         raise UsageError(
             f"{output} is a file, and {len(found)} runs are {len(found)} bundles",
@@ -358,7 +358,7 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Pa
     if not folder and output.suffix.lower() != ".zip":
         raise UsageError(
             f"cannot write {output}: a bundle's name ends in .zip",
-            hint=f"-o {output}.zip, or a folder that is there",
+            hint=f"-o {output.with_suffix('.zip')}, or a folder",
         )
     for run in found:
         path = output / f"run-{run.path.name}.zip" if folder else output
