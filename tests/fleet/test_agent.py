@@ -242,8 +242,9 @@ def test_another_version_of_dask_is_refused_with_what_to_install(
     fleet = serving().settings
     argv = agent.command(new_node(fleet, "mini", tmp_path / "mini"))
     code = (
-        "import sys, distributed\n"
-        "distributed.__version__ = '2020.1'\n"
+        "import sys, importlib.metadata as found\n"
+        "real = found.version\n"
+        "found.version = lambda name: '2020.1' if name == 'distributed' else real(name)\n"
         "from mac_whisper_speedtest.fleet import agent\n"
         "sys.exit(agent.main(sys.argv[1:]))"
     )
