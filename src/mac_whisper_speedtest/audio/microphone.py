@@ -27,7 +27,7 @@ QUIETEST_DBFS: Final = -60.0
 
 _METER_WIDTH: Final = 30
 _DEVICE_TIMEOUT_S: Final = 5.0
-"""Recording ends when the device delivers nothing for so long."""
+"""Recording ends after the device delivers nothing for this long."""
 
 
 def record(
@@ -48,7 +48,7 @@ def record(
     Raises:
         UsageError: no library or device to record with, no terminal to read Enter from, or an
             impossible duration.
-        AudioError: nothing was recorded, or nothing but digital silence.
+        AudioError: nothing was recorded, or only digital silence.
     """
     # Written so that NaN is refused as well.
     if seconds is not None and not MIN_SECONDS <= seconds <= MAX_SECONDS:

@@ -121,7 +121,7 @@ class Recording:
 
 
 READ_ONLY: Final = 0o400
-"""Permissions of the samples that workers read: none can overwrite what the next one reads."""
+"""Permissions of the samples that workers read: no worker can overwrite them for the next."""
 
 
 def write_pcm(audio: Recording | npt.NDArray[np.float32], path: Path) -> None:
@@ -214,7 +214,7 @@ class AudioSet:
 
     @property
     def language(self) -> str | None:
-        """The language of all recordings; None if they differ or none is known."""
+        """The common language of all recordings; None if they differ or it is unknown."""
         spoken = {recording.language for recording in self.recordings}
         return spoken.pop() if len(spoken) == 1 else None
 

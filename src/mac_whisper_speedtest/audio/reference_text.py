@@ -1,4 +1,4 @@
-"""Reference texts: the words spoken in a recording, in a file beside it or as an option gives them.
+"""Reference texts: the words spoken in a recording, from a file next to it or from an option.
 
 Standard library only, apart from this package's limits.
 """
@@ -29,7 +29,7 @@ _LONGEST_PATH: Final = 4096
 
 
 def text_beside(audio: Path) -> str | None:
-    """The text in the ``.txt`` file beside ``audio``, perhaps blank; None without such a file.
+    """The text in the ``.txt`` file next to ``audio``, perhaps blank; None without such a file.
 
     Raises:
         AudioError: the text cannot be read, is not UTF-8, or is too long to be a transcript.
@@ -105,7 +105,7 @@ def transcript_lines(text: str) -> dict[str, str]:
 
 
 def _existing(given: str) -> Path | None:
-    """The file of this name; None if there is none, or the text cannot be a name."""
+    """The file of this name; None if it does not exist, or the text cannot be a name."""
     if not given or len(given) > _LONGEST_PATH or "\0" in given:
         return None
     path = Path(given).expanduser()

@@ -1,4 +1,4 @@
-"""Load the audio that a run requests, from whatever source it names."""
+"""Load the audio that a run requests, from any source."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def _decode_file(
 ) -> Recording:
     """One recording, decoded into the PCM cache unless it is there.
 
-    Without a ``reference``, the text beside the file with the same stem and ``.txt`` is it
+    Without a ``reference``, it is the text in the file with the same stem and ``.txt``
     (``talk.mp3`` -> ``talk.txt``); without such a text it is unknown. A blank one is an error: it
     must be a mistake.
     """

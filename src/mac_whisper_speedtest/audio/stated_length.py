@@ -1,4 +1,4 @@
-"""How long the audio of a file is by what its container states, and where tags end.
+"""The length of a file's audio as its container states it, and where tags end.
 
 FFmpeg reports how much of a shortened wav or ASF file is there, and estimates the length of an mp3
 file from its bit rate; here the headers themselves are read.
@@ -23,7 +23,7 @@ TO_THE_SAMPLE: Final = _RIFF | {"aiff", "ape", "au", "caf", "flac", "nist", "ogg
 """Containers that state how many samples they decode to."""
 
 BY_CLOCK: Final = frozenset({"asf", "avi", "flv", "matroska,webm"})
-"""Containers whose stated length may come from the clock of the recorder."""
+"""Containers with a stated length that may come from the clock of the recorder."""
 
 _UNKNOWN_BYTES: Final = 0x7FFF_0000
 """Programs that write into a pipe state this length or more in a 32-bit header (sox, arecord)."""
@@ -135,7 +135,7 @@ def _asf_seconds(audio: Path | bytes) -> float | None:
 def tags_length(data: bytes) -> int:
     """How many bytes at the beginning are tags: ID3 (id3.org), APE. May be more than ``data`` has.
 
-    They stand where mp3 files were joined.
+    They are where mp3 files were joined.
     """
     end = 0
     while True:

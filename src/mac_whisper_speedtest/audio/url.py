@@ -66,7 +66,7 @@ class _Connection(http.client.HTTPConnection):
 
     def cut(self) -> None:
         """End the transfer from another thread; the reader of the body gets an end of file."""
-        # If the server closes after its answer, the connection has closed the socket by now.
+        # If the server closes after its answer, the connection has already closed the socket.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 

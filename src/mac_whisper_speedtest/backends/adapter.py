@@ -1,4 +1,4 @@
-"""What a Python backend implements: load once, transcribe many times, report what was done.
+"""The interface of a Python backend: load once, transcribe many times, report what was done.
 
 An adapter runs inside the worker process, in the backend's own environment. It may import the
 standard library, numpy and the backend's library, the latter only inside its methods.
@@ -30,7 +30,7 @@ class ModelParams:
 
     Attributes:
         name: the canonical model name, such as ``tiny.en``.
-        path: a file or folder on this machine; a worker looks nowhere else.
+        path: a file or folder on this machine; a worker uses no other copy.
         format: the weights' format (``ctranslate2``, ``ggml``, ``mlx``, or a program's own name).
         precision: what to compute in, or ``auto`` for the backend's native choice on the device.
     """
@@ -72,7 +72,7 @@ class Segment:
     Attributes:
         start_s: seconds from the start of the audio.
         end_s: likewise.
-        text: what was said.
+        text: the transcript.
     """
 
     start_s: float
@@ -167,8 +167,8 @@ class LibraryAdapter:
     """What most adapters share.
 
     Attributes:
-        modules: what is imported of the library, so that no later call has to.
-        distributions: those whose versions are recorded, the backend's own first.
+        modules: the modules of the library to import now, so no later call imports them.
+        distributions: their versions are recorded, the backend's own first.
     """
 
     modules: ClassVar[tuple[str, ...]]
@@ -210,7 +210,7 @@ def unusable_on(*errors: type[Exception]) -> Iterator[None]:
 
 
 def without_none(**settings: Any) -> dict[str, Any]:  # a library's keyword arguments
-    """The keyword arguments that have a value: what a contract leaves open is left out."""
+    """The keyword arguments that have a value; settings that a contract leaves open are omitted."""
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -250,7 +250,7 @@ def record_calls(target: Any, method: str, describe: Callable[..., T]) -> list[T
     """Record every later call of a library's method.
 
     Args:
-        target: the object whose ``method`` is replaced; these libraries are untyped.
+        target: the object with the ``method`` to replace; these libraries are untyped.
         method: its name.
         describe: called with the arguments of each call, before it; its value is recorded.
 

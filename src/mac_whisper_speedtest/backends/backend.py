@@ -1,4 +1,4 @@
-"""A backend as the tool's own process sees it: data only, nothing of the library imported."""
+"""A backend as the tool's own process sees it: data only; its library is not imported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class BackendModel:
         precision: what the weights are stored in.
         license: of the weights; needs a path.
         size_class: tiny, base, small, medium or large: it chooses the time-outs.
-        timeouts: instead of those of the size class.
+        timeouts: replace the size class's.
         repository: on the hub, where the weights at ``path`` come from, for the record.
         revision: the commit there.
         files: those at ``path``: the ``name`` relative to it and, where known, ``size`` in bytes
@@ -135,25 +135,25 @@ class Backend:
         arguments: for a Swift bridge, the arguments of its program.
         cwd: for a program, the folder it starts in; else a scratch folder.
         environment: variables added to the worker's environment.
-        variables: names of the user's variables that the worker gets, beside those that all get.
+        variables: names of the user's variables that its worker also gets.
         search_path: folders put in front of the adapter's import path.
         python: the interpreter for a Python adapter: a path, or a name on ``PATH``; empty for this
             one, or that of its environment.
-        models: what it states about models, such as the path of its own weights; by canonical name.
+        models: its statements about models, such as its own weights' path; by canonical name.
         networks: for a backend that is not Whisper, the networks that it can run. When a Whisper
             model is requested it runs the first. Empty for Whisper backends, and for those that run
-            whatever their weights format holds, on request only.
+            converted from any weights of their format, on request only.
         devices: the values of ``--device`` it accepts itself, besides ``auto``. Empty for "known
             when it loads".
         precisions: the values of ``--precision`` it can compute in, besides ``auto``. Empty for
             "known when it loads".
         compiles_shapes_on: the devices, as its adapter reports them, on which kernels or graphs are
             made or loaded for lengths: there every recording of a set is warmed up.
-        fixed: contract settings that it always decodes with, whatever is requested; ``None`` for a
-            setting that it does not have.
+        fixed: contract settings that it always decodes with, also if others are requested;
+            ``None`` for a setting that it does not have.
         instead: contract settings that make it lose words, and the values that are requested in
-            place of them; not where the contract leaves them to the library.
-        shipped: the defaults of its library, where they are not those of ``greedy``.
+            their place; not if the contract leaves them to the library.
+        shipped: the defaults of its library that differ from ``greedy``.
         auto_precision: what ``auto`` computes in, in words.
         remarks: differences that no setting expresses, which its results have, some only under a
             contract that causes them.
@@ -223,9 +223,9 @@ class Backend:
         return self.networks[0] if family == "whisper" and not catalog.is_custom(model) else None
 
     def device_for(self, asked: str) -> str | None:
-        """Its own word for the device ``asked``; ``None`` if it has no such device.
+        """Its own name for the device ``asked``; ``None`` if it has no such device.
 
-        ``gpu`` is the GPU of this machine, whatever the backend calls it; on a Mac so are ``metal``
+        ``gpu`` is the GPU of this machine under any name; on a Mac so are ``metal``
         and ``mps``. One that lists no devices decides when it loads.
         """
         names = _GPUS_OF_MACS if is_macos() else _GPUS_ELSEWHERE
@@ -237,7 +237,7 @@ class Backend:
 
     @property
     def devices_here(self) -> tuple[str, ...]:
-        """Its devices, but for kinds of GPU that only other systems have."""
+        """Its devices, without kinds of GPU that this system cannot have."""
         absent = _GPUS_ELSEWHERE if is_macos() else _GPUS_OF_MACS
         return tuple(each for each in self.devices if each == GPU or each not in absent)
 
@@ -268,7 +268,7 @@ class Backend:
         return bool(self.adapter) and self.importable_here()
 
     def importable_here(self) -> bool:
-        """Whether this interpreter could import the backend's library. Imports nothing."""
+        """Whether this interpreter could import the backend's library. Does not import it."""
         if not self.import_name or self.search_path:
             return True  # the worker finds out what is on another path
         try:
@@ -283,7 +283,7 @@ class Backend:
         Args:
             model: a canonical name, or ``org/name@REVISION``; a backend that is not Whisper runs
                 its own network when a Whisper model is requested.
-            precision: what a run computes in; the backend's own, if it has one, overrides it.
+            precision: of the run; the backend's own, if it has one, overrides it.
 
         Raises:
             UsageError: the catalog has no such model.

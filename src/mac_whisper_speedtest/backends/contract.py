@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 SettingValue = str | int | float | bool | list[float] | None
 """A contract setting as it travels in JSON.
 
-In a contract ``None`` means "the library's default"; in what a backend reports, "unknown"; and in
+In a contract ``None`` means "the library's default"; in a backend's report, "unknown"; and in
 what it declares, "no such setting".
 """
 
@@ -38,7 +38,7 @@ class DecodeContract:
         best_of: candidates sampled per window; only matters above temperature 0.
         temperatures: tried in turn; one entry means no fallback.
         condition_on_previous_text: feed the last window's text to the next one.
-        vad: drop what a voice-activity detector calls silence before decoding.
+        vad: drop silence, as found by a voice-activity detector, before decoding.
         timestamps: predict segment times; they change both the work and the words.
         window: how audio beyond 30 s is divided. ``sequential-30s``: the next window begins
             where the last segment ended; ``fixed-30s``: every 30 s; ``chunked-30s``: overlapping
@@ -111,7 +111,7 @@ class Deviation:
 
 
 def deviations(contract: DecodeContract, effective: Mapping[str, SettingValue]) -> list[Deviation]:
-    """Every setting whose effective value is not the contract's, in the contract's order.
+    """Every setting with another effective value than the contract's, in the contract's order.
 
     A setting that the backend does not report counts as a deviation: unknown is not equal. One that
     the contract leaves to the library cannot deviate.

@@ -88,7 +88,7 @@ class CrispAsr(LibraryAdapter):
         return native.loaded(library, lines, stored)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """New parameters for each call; those of the last one are kept for `effective`."""
+        """New parameters for each call; the last ones are kept for `effective`."""
         library, context = self._library, self._context
         library.whisper_free_params(self._params)
         self._params = library.whisper_full_default_params_by_ref(native.strategy(contract))

@@ -123,7 +123,7 @@ class Library:
         self._library.whisper_log_set(self._log, None)
 
     def _misplaced(self) -> str:
-        """The first parameter whose value is not the one it must have; empty if none is.
+        """The first parameter with a wrong value; empty if all are right.
 
         The parameters have no size or version to ask for. Known defaults, and values set by the
         library's own functions, have to be found around every field that an adapter writes.

@@ -28,8 +28,8 @@ _NAME_BYTES = 256
 def preload_cublas() -> str:
     """Load cuBLAS 12, which CTranslate2 looks up by its bare name at the first product.
 
-    A library that is loaded is found by its name, whatever the search path is (dlopen(3)). That of
-    the wheel nvidia-cublas-cu12 is tried first, then the system's. It needs no driver to be loaded.
+    A loaded library is found by its name on any search path (dlopen(3)). The library in
+    the wheel nvidia-cublas-cu12 is tried first, then the system's. Loading needs no driver.
 
     Returns:
         Why it cannot be loaded; empty when it is.
@@ -62,7 +62,7 @@ def unusable_by_torch(torch: Any) -> str:
 def has_kernels(architectures: Collection[str], capability: tuple[int, ...]) -> bool:
     """Whether code for these architectures runs on a GPU of that compute capability.
 
-    ``sm_86`` runs on 8.6 and the later ones of 8; ``sm_90a`` on 9.0 alone; what is compiled for
+    ``sm_86`` runs on 8.6 and later 8.x; ``sm_90a`` on 9.0 only; code for
     ``compute_90`` is translated on any later GPU (CUDA's Programming Guide, binary compatibility).
     """
     for name in architectures:
@@ -95,7 +95,7 @@ class UsedGpu:
         uuid: of the GPU, or of its MIG instance, in hexadecimal digits and hyphens.
         pci: its address, such as ``0000:65:00.0``.
         capability: its compute capability, such as ``9.0``.
-        memory_bytes: its memory, or that of the MIG instance.
+        memory_bytes: its memory, or the MIG instance's.
         cuda: the version of CUDA that the driver supports, such as ``13.0``.
     """
 
@@ -111,7 +111,7 @@ def used_gpu(device: str, library: str = _DRIVER) -> UsedGpu | None:
     """The GPU behind a backend's ``device``: ``cuda`` is the first that CUDA shows, ``cuda:1`` ...
 
     The driver's own interface is asked, because not every library says which GPU it is on, and its
-    numbers are those of this process: they follow ``CUDA_VISIBLE_DEVICES``. Never raises.
+    numbers are this process's: they follow ``CUDA_VISIBLE_DEVICES``. Never raises.
 
     Returns:
         ``None`` for other devices, and where the driver does not answer.

@@ -81,7 +81,7 @@ class FasterWhisper(LibraryAdapter):
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float16 on GPUs that have it, else float32.
 
-        float16 weights are widened to float32 where CTranslate2 has no float16 kernels: on CPUs,
+        float16 weights are widened to float32 if CTranslate2 has no float16 kernels: on CPUs,
         and on GPUs that are slow at it. int8 would be faster, but is not the arithmetic of the
         other backends.
         """

@@ -1,4 +1,4 @@
-"""FluidAudio: NVIDIA's Parakeet through Core ML; a network of its own, not Whisper.
+"""FluidAudio: NVIDIA's Parakeet through Core ML; not Whisper.
 
 Its adapter is a program in Swift, ``bridges/swift/fluid-audio``; this is its description.
 """
@@ -33,7 +33,7 @@ BACKEND = Backend(
     # The bridge is offline before anything; should that fail, no download begins either.
     environment={"REGISTRY_URL": NO_HUB},
     fixed={
-        # A transducer: it has no prompt to say these in, and does not sample. A language only
+        # A transducer: it has no prompt for these, and does not sample. A language only
         # excludes tokens of other scripts.
         "language": None,
         "best_of": None,
@@ -43,8 +43,8 @@ BACKEND = Backend(
         "beam_size": 1,
         "vad": False,
         "timestamps": True,
-        "window": None,  # of 14.88 s, overlapping: none of the contract's words
-        "batch_size": 1,  # of its own accord four; the bridge requests one
+        "window": None,  # 14.88 s, overlapping: the contract has no name for it
+        "batch_size": 1,  # four by default; the bridge requests one
     },
     auto_precision="6-bit palettized weights",
     remarks=(

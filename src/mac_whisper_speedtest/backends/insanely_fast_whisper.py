@@ -36,7 +36,7 @@ SMALLER_BATCHES = (16, 12, 8, 4, 2, 1)
 _WORKING_SHARE = 0.8
 """Of the memory that Metal recommends for one program; others use the GPU, too."""
 _FRAMES, _TOKENS = 1500, 448
-"""Whisper's positions of a window: those of the encoder, and those of the decoder."""
+"""Positions of a window of Whisper, in the encoder and in the decoder."""
 
 # A window beyond these is decoded again at a higher temperature. transformers compresses tokens
 # instead of letters, so its documentation recommends 1.35 where OpenAI has 2.4.
@@ -44,7 +44,7 @@ THRESHOLDS = {"compression_ratio_threshold": 1.35, "logprob_threshold": -1.0}
 
 RECIPE = Recipe(
     name="insanely-fast-whisper",
-    # The distribution of that name is only a command line, and cannot be installed as it stands.
+    # The distribution of that name is only a command line, and cannot be installed as published.
     distribution="transformers",
     version="5.23.0",
     requirements=("torch==2.13.0",),
@@ -215,7 +215,7 @@ class NetworkShape(NamedTuple):
         element_bytes: of a number that it computes with.
         width: of a hidden state.
         heads: attention heads of a layer of the encoder.
-        decoder_layers: whose keys and values are kept.
+        decoder_layers: their keys and values are kept.
     """
 
     weights_bytes: int

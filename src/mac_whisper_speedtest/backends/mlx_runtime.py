@@ -1,4 +1,4 @@
-"""What the adapters over MLX share: its device, its memory, and a record of what is decoded."""
+"""Shared by the adapters over MLX: its device, its memory, and a record of decoding options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mac_whisper_speedtest.backends.backend import FLOATS
 from mac_whisper_speedtest.backends.contract import SettingValue
 
 REQUIREMENT = "faiss-cpu; sys_platform == 'linux'"
-"""A fast BLAS for MLX's Linux CPU build, whose own is the single-threaded reference implementation.
+"""A fast BLAS for MLX's Linux CPU build; its own is the single-threaded reference implementation.
 
 It is the smallest distribution found on PyPI with an OpenBLAS of the plain names that MLX calls
 (19 MB to download): numpy's and scipy's have a prefix, ``mkl`` takes 944 MB and is no faster.
@@ -88,7 +88,7 @@ def preload() -> str:
 
 
 def _folder() -> Path:
-    """Folder of the wheel's native libraries. Imports nothing."""
+    """Folder of the wheel's native libraries. Does not import them."""
     spec = importlib.util.find_spec("faiss")
     if spec is None or not spec.origin:
         raise FileNotFoundError("faiss-cpu is not installed")
@@ -133,7 +133,7 @@ class MlxAdapter(LibraryAdapter):
         stored = str(weights.dtype).rpartition(".")[2]
         if device == "cpu":
             return {"weights": stored, "blas": self._blas}
-        # MLX before 0.31 has it for Metal alone. It tells builds of kernels apart: applegpu_g16s.
+        # MLX before 0.31 has it for Metal only. It identifies builds of kernels: applegpu_g16s.
         info = mx.device_info() if hasattr(mx, "device_info") else mx.metal.device_info()
         return {"weights": stored, "architecture": str(info.get("architecture", "unknown"))}
 
@@ -177,7 +177,7 @@ class MlxWhisperAdapter(MlxAdapter):
     def loaded(
         self, holder: Any, model: Any, params: LoadParams, device: str, precision: str
     ) -> LoadedModel:
-        """Remember what a transcription needs, and record the options of every ``decode``."""
+        """Keep the arguments of a transcription, and record the options of every ``decode``."""
         self._holder, self._path, self._half = holder, params.model.path, precision == "float16"
         self._english = not model.is_multilingual
         self._options = record_calls(model, "decode", lambda _mel, options, **_: options)
@@ -188,7 +188,7 @@ class MlxWhisperAdapter(MlxAdapter):
         return "en" if self._english else reported
 
     def observed(self) -> dict[str, SettingValue]:
-        """The settings that the options of the last transcription show; empty if none were used."""
+        """The settings in the options of the last transcription; empty if it had none."""
         if not self._options:
             return {}
         last = self._options[-1]
@@ -217,7 +217,7 @@ def float_type(params: LoadParams, native: str) -> str:
     """The precision to compute in; ``auto`` is ``native``.
 
     Raises:
-        ModelUnusableError: it is neither half nor single precision.
+        ModelUnusableError: neither half nor single precision was requested.
     """
     precision = native if params.model.precision == "auto" else params.model.precision
     if precision not in FLOATS:

@@ -11,7 +11,7 @@ NAME = "mlx-metal wheel"
 """The key of the tag among a backend's versions."""
 
 INSTALL = "SYSTEM_VERSION_COMPAT=0 python -m pip install --force-reinstall --no-deps mlx-metal"
-"""What to type where it is beside the tool: pip takes the best build for that release."""
+"""The command if MLX is installed beside the tool: pip takes the best build for that release."""
 
 _BUILDS = (14, 15, 26)
 """Releases of macOS for which mlx-metal has wheels. That for 26 alone has the kernels for M5's

@@ -30,7 +30,7 @@ RECIPE = Recipe(
     distribution="openai-whisper",
     version="20250625",
     requirements=("torch==2.13.0",),
-    # Triton only speeds up word times on CUDA, and is a gigabyte by itself.
+    # Triton only speeds up word times on CUDA, and takes a gigabyte.
     overrides=('triton; python_version < "0"',),
     size_bytes=1_000_000_000,
     size_on={APPLE_SILICON: 686_000_000},
@@ -86,7 +86,7 @@ class OpenaiWhisper(TorchAdapter):
         self._half = precision == "float16"
         with unusable_on(*_UNREADABLE):
             model = whisper.load_model(params.model.path, device="cpu")
-        # Metal has no sparse tensors; as a dense one, the alignment heads can move there.
+        # Metal has no sparse tensors; the alignment heads can move there as a dense one.
         heads = model.alignment_heads.to_dense()
         model.register_buffer("alignment_heads", heads, persistent=False)
         self._model = model.to(device)

@@ -44,7 +44,7 @@ BACKEND = Backend(
     precisions=PRECISIONS,
     compiles_shapes_on=mlx_runtime.DEVICES[1:],
     fixed={
-        # A transducer: it has no prompt to say these in, and does not sample.
+        # A transducer: it has no prompt for these, and does not sample.
         "language": None,
         "best_of": None,
         "temperatures": None,

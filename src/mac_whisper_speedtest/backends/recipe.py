@@ -33,7 +33,7 @@ class Recipe:
 
     Attributes:
         name: of the environment; backends with the same library share one recipe.
-        distribution: the distribution whose version names the environment.
+        distribution: its version names the environment.
         version: the version that a lock ships for (``locks/<name>@<version>.txt``).
         requirements: what else to install: PEP 508 lines, without versions where the lock has them.
         overrides: requirements that replace those of the distributions, such as a pin that has no
@@ -42,13 +42,13 @@ class Recipe:
         platforms: where it works, as ``sys.platform`` or ``sys.platform-machine``: ``linux``,
             ``darwin-arm64``.
         macos: the oldest macOS that its packages have wheels for.
-        glibc: the same of the C library of Linux. ``benchmarks/locks.py`` holds these four against
+        glibc: the same for Linux's C library. ``benchmarks/locks.py`` checks these four against
             the locks.
         size_bytes: of all files of the environment; with the CPU build of torch where that is used.
         size_on: the same, where it differs: by platform.
         build: options of CMake with which the distribution is built from its source; empty where
             its wheel is installed. What builds it is among the requirements.
-        source_only: whether its release has no wheels, so that uv builds it, with the lock's tools.
+        source_only: whether its release has no wheels; uv then builds it with the lock's tools.
         uses_torch: whether torch is installed; ``environments/builds`` chooses its build on Linux.
         uses_cublas: whether CTranslate2 computes, which needs cuBLAS 12 on an NVIDIA GPU.
         notes: shown by ``speedtest backends info``.
@@ -89,11 +89,11 @@ class SwiftRecipe:
             one recipe.
         version: of the library that it measures.
         package: the folder of its package, in ``bridges/swift``.
-        needs: the folders beside it that its manifest refers to.
+        needs: the neighboring folders that its manifest refers to.
         product: the executable.
         swift: the oldest compiler that builds it.
         macos: the oldest macOS that it runs on.
-        sdk: the oldest SDK of macOS that has what it calls; empty for any.
+        sdk: the oldest SDK of macOS with the functions it calls; empty for any.
         revisions: the commits of the packages that it is pinned to, by package identity.
         platforms: as for `Recipe`.
         size_bytes: of the built program.

@@ -98,7 +98,7 @@ def _name_problem(name: str) -> str:
 
 
 def _problem(backend: Backend, source: str) -> str:
-    """The first error in what an installed description states; empty if there is none."""
+    """The first error in an installed description; empty if there is none."""
     if why := _name_problem(backend.name):
         return f"{source} declares a backend whose name {why}"
     for name, stated in backend.models.items():
@@ -113,7 +113,7 @@ def _problem(backend: Backend, source: str) -> str:
 
 
 def select(requested: Iterable[str], available: Mapping[str, Backend]) -> list[Backend]:
-    """The requested backends in order; all that are available when none is requested.
+    """The requested backends in order; all available ones if none is requested.
 
     Each is ``NAME[@VERSION][:PRECISION]``, or a file that ends in ``.toml`` and describes one.
 
@@ -252,7 +252,7 @@ def _command(words: list[str], folder: Path) -> tuple[str, ...]:
 
 
 def _beside(word: str, folder: Path) -> str:
-    """A word that names a file beside the TOML file (``./engine``) becomes an absolute path."""
+    """A word that names a file next to the TOML file (``./engine``) becomes an absolute path."""
     # absolute(), not resolve(): an environment's python is a link that must be kept.
     return str((folder / word).absolute()) if word.startswith(("./", "../")) else word
 

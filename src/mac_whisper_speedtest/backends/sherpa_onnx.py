@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RATE = 16000
 LONGEST_S = 29.5
-"""The library decodes 2950 columns of the spectrogram and leaves out what follows."""
+"""The library decodes 2950 columns of the spectrogram and drops the rest."""
 
 BACKEND = Backend(
     name="sherpa-onnx",
@@ -77,7 +77,7 @@ class SherpaOnnx(LibraryAdapter):
     _result: Any
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """The library ends the process where a file is missing, so they are looked for first."""
+        """Check the files first: the library ends the process if one is missing."""
         from sherpa_onnx import OfflineRecognizer
 
         folder = Path(params.model.path)
@@ -89,7 +89,7 @@ class SherpaOnnx(LibraryAdapter):
         if params.model.precision not in {"auto", "float32"}:
             raise ModelUnusableError(f"it computes in float32, not in {params.model.precision}")
         with files["encoder"].open("rb") as stream:
-            head = stream.read(1 << 16)  # with the metadata, of which it reports nothing
+            head = stream.read(1 << 16)  # with the metadata, which the library does not report
         multilingual = re.search(rb"is_multilingual\x12\x01([01])", head)
         codes = re.search(rb"all_language_codes\x12[\x80-\xff]*[\x00-\x7f]([a-z,]+)", head)
         if multilingual is None or (multilingual[1] == b"1" and codes is None):

@@ -1,4 +1,4 @@
-"""Where PyTorch computes and in what precision: what is requested, or an error."""
+"""PyTorch's device and precision: as requested, or an error."""
 
 from __future__ import annotations
 
@@ -84,19 +84,19 @@ def facts(device: str) -> dict[str, str]:
 
 
 class TorchAdapter(LibraryAdapter):
-    """An adapter whose ``_model`` is a module of torch."""
+    """An adapter with a torch module as its ``_model``."""
 
     _model: Any
 
     def import_library(self) -> Mapping[str, str]:
-        """Import the modules, and return the versions; that of CUDA is what torch is built with."""
+        """Import the modules, and return the versions; CUDA's is the one torch is built with."""
         versions = super().import_library()
         import torch
 
         return {**versions, "cuda": torch.version.cuda} if torch.version.cuda else versions
 
     def synchronize(self) -> None:
-        """Wait until the device has done everything that was queued; a CPU has no queue."""
+        """Wait until the device has finished all queued work; a CPU has no queue."""
         wait_for(self._model.device.type)
 
 

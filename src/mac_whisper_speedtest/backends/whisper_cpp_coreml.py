@@ -12,7 +12,7 @@ BACKEND = replace(
     name="whisper.cpp-coreml",
     weights_format="ggml-coreml",
     summary="whisper.cpp with its encoder in Core ML (Neural Engine), the rest on Metal",
-    # whisper.cpp loads the encoder whenever it is there, and lets Core ML choose where it runs.
+    # whisper.cpp loads the encoder if it is present, and lets Core ML choose its device.
     devices=("coreml",),
     compiles_shapes_on=("coreml",),
     auto_precision="float16 in the encoder, the rest as the file is stored: float16",
@@ -24,7 +24,7 @@ BACKEND = replace(
         "The first load on a Mac compiles the encoder: seconds for tiny, minutes for large.",
         "The encoder is float16 whatever the file is stored in.",
     ),
-    # A pywhispercpp beside the tool is one without Core ML.
+    # A pywhispercpp installed beside the tool has no Core ML.
     managed=True,
     recipe=Recipe(
         name="whisper.cpp-coreml",

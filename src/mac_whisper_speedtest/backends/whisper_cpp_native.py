@@ -1,4 +1,4 @@
-"""What whisper.cpp and its forks are asked for, and what they report.
+"""The parameters of whisper.cpp and its forks, and their reports.
 
 Of a library these functions need whisper.cpp's C functions under their own names: pywhispercpp's
 module has them, and `crispasr_native.Library`.
@@ -130,7 +130,7 @@ class Counters:
         self._fallbacks = 0
 
     def breakdown(self) -> Breakdown:
-        """Read the counters, and reset those that can be: that of fallbacks only grows."""
+        """Read the counters, and reset them if possible: the count of fallbacks only grows."""
         if not hasattr(self._library, "whisper_print_timings"):
             return Breakdown()
         with init_log(self._library, show=False) as lines:
@@ -146,7 +146,7 @@ class Counters:
 def parse_timings(log: Sequence[str]) -> Breakdown:
     """Parse the output of ``whisper_print_timings`` of whisper.cpp 1.7 to 1.9, in milliseconds.
 
-    Of its ``fallbacks = N p / M h``, p counts windows that were decoded again, for whatever reason;
+    Of its ``fallbacks = N p / M h``, p counts windows that were decoded again, for any reason;
     h counts texts that repeat themselves, which p counts as well unless it was the last try. Load
     and total time are not stages of a call.
     """
@@ -161,7 +161,7 @@ def parse_timings(log: Sequence[str]) -> Breakdown:
 
 
 def stored_precision(path: Path, requested: str) -> str:
-    """The precision in a ggml file's header, which is what is computed in.
+    """The precision in a ggml file's header, in which whisper.cpp computes.
 
     Raises:
         ModelUnusableError: missing, too short or not a ggml file, on which whisper.cpp would
@@ -216,7 +216,7 @@ def language(library: Any, context: Any) -> str | None:
 
 
 def arguments(contract: DecodeContract) -> dict[str, Any]:
-    """The contract as fields of whisper.cpp's parameters; those of a group as a dictionary."""
+    """The contract as fields of whisper.cpp's parameters; a group is a dictionary."""
     ladder, condition = contract.temperatures, contract.condition_on_previous_text
     found = without_none(
         language=contract.language,

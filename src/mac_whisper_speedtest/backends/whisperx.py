@@ -100,7 +100,7 @@ class WhisperX(LibraryAdapter):
     )
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Load a CTranslate2 folder; ``auto`` is what it is for faster-whisper."""
+        """Load a CTranslate2 folder; ``auto`` means the same as for faster-whisper."""
         import torch
         from whisperx.asr import load_model
 
@@ -151,7 +151,7 @@ class WhisperX(LibraryAdapter):
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the options of the last batch; silence has none."""
+        """The options of the last batch; silence has none."""
         seen: dict[str, SettingValue] = {"language": self._result["language"]}
         for batch in self._batches[-1:]:
             seen |= batch

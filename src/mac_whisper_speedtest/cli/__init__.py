@@ -1,4 +1,4 @@
-"""The ``speedtest`` command: one file per subcommand, none imported before it is asked for."""
+"""The ``speedtest`` command: one file per subcommand, imported when it is called."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def speedtest() -> None:
 def main() -> int:
     """Run the command line; every expected error becomes one line, a hint and an exit code."""
     try:
-        # click returns what a command returned, or the code that it exited with.
+        # click returns a command's result or its exit code.
         return int(speedtest(standalone_mode=False) or ExitCode.OK)
     except click.exceptions.Exit as ending:
         return ending.exit_code

@@ -67,7 +67,7 @@ def where(recipe: AnyRecipe) -> str:
 
 
 def absent(recipe: AnyRecipe) -> str:
-    """That nothing of it is installed."""
+    """The text for a backend that is not installed."""
     if isinstance(recipe, SwiftRecipe):
         return "it has not been built here"
     return "there is no environment of it"

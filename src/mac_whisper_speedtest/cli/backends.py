@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.recipe import AnyRecipe, Recipe
 
 _SHOWN_EVERY_S = 15.0
-"""Progress of a build where there is no terminal: a line now and then shows that it goes on."""
+"""Progress of a build without a terminal: a line from time to time."""
 
 
 @click.group("backends")
@@ -33,7 +33,7 @@ command.add_command(contract.command)
 @command.command("list")
 @options.json_flag
 def list_backends(as_json: bool) -> None:
-    """List every backend: where it would run from, and what it is. Imports none of them."""
+    """List every backend: its environment and description. Imports none of them."""
     from mac_whisper_speedtest.backends import registry
 
     found = list(registry.installed().values())
@@ -68,7 +68,7 @@ def list_backends(as_json: bool) -> None:
 )
 @options.json_flag
 def info(name: str, model: str | None, as_json: bool) -> None:
-    """Show all that is known of the backend NAME, or NAME@VERSION. Imports nothing of it."""
+    """Show everything about the backend NAME, or NAME@VERSION. Does not import it."""
     (backend,) = _chosen((name,))
     if model is not None:
         from mac_whisper_speedtest.cli import model_info
@@ -109,7 +109,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, buil
     """Install each of NAMES: into a locked environment of its own, from your package index.
 
     A name is NAME or NAME@VERSION; a version that no lock ships for is locked first. Nothing is
-    fetched that uv has in its cache, so a call that was killed goes on where it was.
+    fetched that uv has in its cache, so a killed call continues where it was.
 
     The bridges whisperkit, fluidaudio and apple-speech (macOS only) are built instead, from sources
     that ship with the tool, with the Swift of Xcode's Command Line Tools; that takes minutes.
@@ -151,7 +151,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, buil
 @click.option("--all", "everything", is_flag=True, help="Every environment there is.")
 @click.option("--locks", "with_locks", is_flag=True, help="Your own locks of them as well.")
 def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
-    """Remove what is installed of NAMES: of all versions, or of one (NAME@VERSION)."""
+    """Remove the environments of NAMES: all versions, or one (NAME@VERSION)."""
     from mac_whisper_speedtest.environments import installations
     from mac_whisper_speedtest.files import megabytes
 
@@ -256,7 +256,7 @@ def upgrade(names: tuple[str, ...], everything: bool, build: str) -> None:
             notify=notify,
             visible=sys.stderr.isatty(),
         )
-        # Last of all: until it is installed, the name means what it meant.
+        # Last: until the new version is installed, the name means the old one.
         locks.set_default(recipe, newest.version)
         say(f"{recipe.name}: upgraded from {before} to {newest.version}")
 
@@ -292,7 +292,7 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
     """The backends that are meant, one for each environment or bridge.
 
     Raises:
-        UsageError: none is named, or all and some, or one has no recipe or asks for a precision.
+        UsageError: none is named, --all and names are given, or one has no recipe or a precision.
     """
     if bool(names) == everything:
         raise UsageError(

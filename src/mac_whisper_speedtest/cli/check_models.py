@@ -159,7 +159,7 @@ def _known(models: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
-    """Fetch and make what is missing, if the user agrees; whether anything was done.
+    """Fetch or convert missing weights, if the user agrees; whether anything was done.
 
     Raises:
         UsageError: --yes was not given and stdin is not a terminal.

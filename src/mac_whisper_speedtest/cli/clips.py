@@ -1,4 +1,4 @@
-"""``speedtest clips``: the built-in speech, and what was decoded of any other."""
+"""``speedtest clips``: the built-in speech, and the cache of decoded recordings."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def command(  # noqa: PLR0917 - one parameter per option
 
     Either is a number, a path, a tag, a run id, "latest" or a bundle (.zip). BASE may also be
     "previous-comparable": the newest earlier run with the same contract, speech, weights and kind
-    of machine. Backends are matched by name, whatever their versions.
+    of machine. Backends are matched by name, in any version.
 
     \b
     speedtest compare previous-comparable latest
@@ -168,7 +168,7 @@ def history(  # noqa: PLR0917 - one parameter per option
     fail_on: str | None,
     as_json: bool,
 ) -> None:
-    """Show BACKEND in every run, in whatever version, and when it became faster or slower.
+    """Show BACKEND in every run, in any version, and when it became faster or slower.
 
     Runs are ordered by their numbers. Only runs that compare share a table: those of the same
     contract, speech, weights, kind of machine and settings. A change is a lasting one: a single

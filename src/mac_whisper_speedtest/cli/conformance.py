@@ -135,7 +135,7 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
                 f"{program[0]} is not a program that can be started here",
                 hint="check the path and its execute permission",
             )
-        # Words of the command line mean what they mean where it was typed.
+        # Relative paths of the command line are relative to the current folder.
         return Backend(name=Path(program[0]).name, command=program, cwd=str(Path.cwd()))
     assert name is not None
     chosen = registry.select([name], registry.installed())[0]

@@ -22,9 +22,9 @@ _ANY_WIDTH = 1000
 @click.option("--contract", type=click.Choice(tuple(CONTRACTS)), default="greedy")
 @options.json_flag
 def command(contract: str, as_json: bool) -> None:
-    """Print what every backend is expected to decode with, and where that is not the contract.
+    """Print the settings that every backend is expected to decode with, and deviations.
 
-    A run reports what was really used, and says where that is something else again.
+    A run reports the settings really used, and where they differ from these.
     """
     from mac_whisper_speedtest.backends import registry
 
@@ -67,7 +67,7 @@ def _document(asked: DecodeContract, backends: Sequence[Backend]) -> dict[str, o
 
 
 def _matrix(asked: DecodeContract, backends: Sequence[Backend]) -> Table:
-    """A row per backend, a column per setting; what differs from the contract stands out."""
+    """A row per backend, a column per setting; deviations from the contract are marked."""
     from rich.table import Table
     from rich.text import Text
 

@@ -75,7 +75,7 @@ def print_checkup(
     words: Mapping[str, str] = MappingProxyType({}),
     verdict: str = "",
 ) -> None:
-    """Print a checkup; in a console that is too narrow, with what to type on lines of its own.
+    """Print a checkup; in a narrow console, commands have their own lines.
 
     Args:
         checkup: of this machine.
@@ -172,7 +172,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
     """Measure one backend against itself: the noise floor of this machine.
 
     Two identical cells take turns, as two backends do in a run. Whatever difference shows between
-    them is noise. What is found is kept, and later runs rank nothing that differs by less.
+    them is noise. The result is kept, and later runs do not rank smaller differences.
 
     \b
     speedtest noise

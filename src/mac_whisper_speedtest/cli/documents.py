@@ -11,7 +11,7 @@ from mac_whisper_speedtest.declared import Doc
 
 
 class ModelFile(TypedDict):
-    """A file of a model, as far as it is known before anything is fetched."""
+    """A file of a model, as known before anything is fetched."""
 
     name: Annotated[str, Doc("its path in the repository or folder")]
     size_bytes: Annotated[int | None, Doc("its size", "byte", "learned at the first pull")]
@@ -19,14 +19,14 @@ class ModelFile(TypedDict):
 
 
 class FileBeside(ModelFile):
-    """The published file that a conversion is put beside."""
+    """The published file that a conversion needs next to it."""
 
     repository: Annotated[str, Doc("where it is published")]
     revision: Annotated[str | None, Doc("the commit there", "", "not pinned")]
 
 
 class ModelLocation(TypedDict):
-    """A place where the weights can be, and what is there."""
+    """A place where the weights can be, and its state."""
 
     kind: Annotated[str, Doc("one of the words under *LocationKind*")]
     where: Annotated[str, Doc("what it is called")]

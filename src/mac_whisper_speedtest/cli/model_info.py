@@ -1,6 +1,6 @@
 """``speedtest backends info NAME --model MODEL``: a model as one backend sees it, and where it is.
 
-Names and sizes of files are looked at; nothing is hashed, loaded or downloaded.
+Only names and sizes of files are read; nothing is hashed, loaded or downloaded.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ def facts(backend: Backend, model: str) -> ModelFacts:
 
 
 def _tokenizer(info: ModelInfo) -> str:
-    """The second repository that files come from, at its commit; empty if there is none."""
+    """The second repository of the files, with its commit; empty if there is none."""
     found = info.origin.tokenizer if info.origin is not None else None
     return f"{found.repository}@{found.revision}" if found is not None else ""
 
 
 def _beside(info: ModelInfo) -> FileBeside | None:
-    """The published file that a conversion is put beside; ``None`` where it is all there is."""
+    """The published file that a conversion needs next to it, or ``None``."""
     row = info.completed_by
     file = row.main_file if row is not None else None
     if row is None or file is None:
@@ -137,7 +137,7 @@ def show(found: ModelFacts) -> None:
 
 
 def _rows(found: ModelFacts) -> list[tuple[str, list[str]]]:
-    """Headings with what is known under each; nothing: not known."""
+    """Headings with their lines; a heading without lines is unknown."""
     converted = found["obtained"].startswith("converted from")
     obtained = "converted from the files below" if converted else found["obtained"]
     unavailable = found["unavailable"]

@@ -171,7 +171,7 @@ class _DamagedError(WeightsError):
 )
 @click.option("--precision", default="", help="With --format: float16, q5_1, …  [default: any]")
 def path(name: str, weights_format: str, precision: str) -> None:
-    """Print the path of the weights of NAME, and nothing else.
+    """Print only the path of the weights of NAME.
 
     This is the file or folder that a backend would load: the official weights; with --format the
     copy converted to that format, or else the copy that libraries of that format keep themselves.

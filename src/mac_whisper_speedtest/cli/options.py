@@ -190,7 +190,7 @@ results_files = click.option(
 
 
 def confirmed(*, yes: bool, action: str = "remove") -> bool:
-    """Whether the user agrees to what was just shown.
+    """Whether the user agrees to the action just shown.
 
     Args:
         yes: whether --yes was given.

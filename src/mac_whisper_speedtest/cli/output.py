@@ -18,7 +18,7 @@ _REWRITTEN_EVERY_S = 0.2
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line: a control character in it is shown and does nothing.
+    """Print a line with control characters made visible.
 
     All that commands print passes here, :func:`echo_document` or ``report.console``.
     """
@@ -31,12 +31,12 @@ def echo(text: str, *, err: bool = False) -> None:
 
 
 def notify(text: str) -> None:
-    """Print a line on stderr: something that takes long begins, or has to be known."""
+    """Print a line on stderr: a long step begins, or the user must know something."""
     echo(text, err=True)
 
 
 def echo_document(text: str) -> None:
-    """Print text for programs: in UTF-8, whatever the terminal's encoding is.
+    """Print text for programs: always in UTF-8.
 
     Control characters are escaped as in JSON, and lone surrogates (of a file name that is not
     UTF-8) with them.
@@ -59,7 +59,7 @@ def size(count: int | None) -> str:
 
 
 class RewrittenLine:
-    """The last lines of a terminal, which are written again and again; nothing elsewhere."""
+    """The last lines of a terminal, which are updated in place; elsewhere nothing is printed."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr

@@ -1,4 +1,4 @@
-"""What a person, or a program reading ``--json-logs``, sees while a run goes on.
+"""Progress of a run, for a person or as ``--json-logs`` for a program.
 
 A line is written before each stage and nothing during one: no thread draws anything, so nothing
 competes with what is being timed.
@@ -24,7 +24,7 @@ from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 
-# ``--json-logs``: progress as JSON lines, in one schema whatever the command.
+# ``--json-logs``: progress as JSON lines, in one schema for all commands.
 
 
 SCHEMA_VERSION = 1
@@ -36,13 +36,13 @@ RENAMED = {"level": "interval_level"}
 
 
 class Announce(s.Struct, frozen=True, kw_only=True, tag="announce", tag_field="event"):
-    """Something that may take long is about to begin, or has to be known."""
+    """A long step is about to begin, or the user must know something."""
 
     message: str
 
 
 class Visit(s.Struct, frozen=True, kw_only=True, tag="visit", tag_field="event"):
-    """A cell is about to be visited; ``rounds`` is how many are planned by now."""
+    """A cell is about to be visited; ``rounds`` is the number planned so far."""
 
     round: int
     rounds: int
@@ -85,7 +85,7 @@ class JsonLines(Observer):
         self._write("info", Visit(round=number, rounds=rounds, cell=cell))
 
     def event(self, event: s.Event) -> None:
-        """The journal's line, without what is too long."""
+        """The journal's line, without long fields."""
         self._write(level_of(event), event)
 
     def slow(self, stage: str, waited_s: float, limit_s: float) -> None:
@@ -95,7 +95,7 @@ class JsonLines(Observer):
 
     def log(self, level: str, message: str) -> None:
         """A ``log`` line."""
-        # A worker may be anybody's program, with names for levels of its own.
+        # A worker may be any program, with its own names for levels.
         self._write(level if level in LEVELS else "info", Log(message=message))
 
     def _write(self, level: str, event: s.Struct) -> None:
@@ -207,7 +207,7 @@ def observer(*, quiet: bool, json_logs: bool) -> Observer:
 
 
 class _Notices(Observer):
-    """Only what takes long or has to be known: no progress."""
+    """Only long steps and what the user must know; no progress."""
 
     def notify(self, text: str) -> None:
         print(f"speedtest: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201

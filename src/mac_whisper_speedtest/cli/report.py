@@ -29,7 +29,7 @@ def command(run: str, output: Path | None) -> None:
     """Write RUN (a number, a tag, a path, a bundle, or "latest") as one HTML file.
 
     The file needs no network and asks for nothing: it can be mailed, opened on a phone, printed.
-    Every figure in it is that of the run's samples, as in `speedtest show`.
+    Its figures are computed from the run's samples, as in `speedtest show`.
 
     \b
     speedtest report latest -o report.html
@@ -137,7 +137,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
     """The runs, one after the other, each with its figures.
 
     Raises:
-        UsageError: there is no such run, or one is there twice.
+        UsageError: there is no such run, or one is named twice.
         StorageError: it cannot be read.
     """
     from mac_whisper_speedtest.compare import sources

@@ -130,7 +130,7 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     """Remove RUNS with all their samples. Asks first.
 
     A RUN is a number, a tag (the latest run that has it), a run id, or "latest". A run that is
-    being written is refused, and then none is removed. The number of a removed run is not given
+    being written is refused, and then none is removed. The number of a removed run is not used
     again.
 
     \b
@@ -199,7 +199,7 @@ def gc(dry_run: bool, yes: bool) -> None:
 def verify_runs(
     ctx: click.Context, runs: tuple[str, ...], signed_by: str | None, as_json: bool
 ) -> None:
-    """Recompute digests and figures of RUNS (all, if none is named) and report differences.
+    """Recompute digests and figures of RUNS (by default all) and report differences.
 
     A RUN is a number, a tag, a run id, a path, "latest", or a bundle (.zip), whose signature is
     checked too. Nothing is written. Digests show damage and careless edits; they are no signature.

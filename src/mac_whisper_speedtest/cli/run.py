@@ -88,7 +88,7 @@ def command(
 
 
 def _fetch(error: WeightsNeededError) -> bool:
-    """Ask at a terminal whether to fetch the missing weights; elsewhere the answer is no."""
+    """Ask at a terminal whether to fetch the missing weights; elsewhere do not."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     return click.confirm(f"{error.message}. Fetch now?", default=False, err=True)
@@ -99,7 +99,7 @@ def exit_code(run: Run, *, explicit: bool) -> ExitCode:
 
     Args:
         run: the sealed run.
-        explicit: whether the backends were named. If not, one that is not installed is no failure.
+        explicit: whether backends were named. If not, a missing backend is no failure.
     """
     if run.manifest.outcome is not None and run.manifest.outcome.state == "interrupted":
         return ExitCode.INTERRUPTED

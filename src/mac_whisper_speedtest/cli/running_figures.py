@@ -1,4 +1,4 @@
-"""What is known of a run while it goes on: each cell's speed so far, and the time that is left."""
+"""Figures of a running run: each cell's speed so far, and the time left."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mac_whisper_speedtest.stats import intervals
 from mac_whisper_speedtest.summary import samples
 
 _HISTORY_S = 0.5
-"""Seconds that runs of before are read for an estimate: it must not delay what it is of."""
+"""Most seconds for reading earlier runs: the estimate must not delay the run."""
 
 
 def duration_by_history(manifest: s.Manifest) -> float | None:
-    """Seconds that a run takes if its cells are as fast as the last time on such a machine.
+    """Seconds that a run takes if its cells are as fast as last time on such a machine.
 
     Returns:
         ``None`` if a cell was never measured here, or the stored runs cannot be read.

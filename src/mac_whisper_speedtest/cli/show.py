@@ -28,7 +28,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> No
     """Show RUN (a number, a path, a tag, a bundle, or "latest") as a table.
 
     Figures are computed from the run's journal unless they were already, by this version and from
-    the same files. So this also works for a run whose tool was killed; it is sealed on the way.
+    the same files. So this also works for a run whose tool was killed; it is then sealed.
     """
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.report import table
@@ -55,7 +55,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> No
         table.show_run(replayed, saved_as=saved_as, wide=wide)
 
 
-# ``speedtest score``: a run's texts scored again; what was measured stays as it is.
+# ``speedtest score``: a run's texts scored again; the run itself stays unchanged.
 
 
 @click.command("score")
@@ -199,7 +199,7 @@ def diff_command(  # noqa: PLR0917 - one parameter per option
     """Show where BACKEND_A and BACKEND_B wrote different words in RUN, and which is right.
 
     RUN is a number, a path, a tag, a bundle, or "latest". Words are compared after normalizing;
-    what both wrote alike is left out. Where samples of a cell differ, its most frequent text is
+    equal parts are left out. Where samples of a cell differ, its most frequent text is
     taken.
 
     \b
@@ -235,7 +235,7 @@ def _pairs(
     """The cells of both backends on the same model and speech.
 
     Raises:
-        UsageError: a backend or the model is not in the run, or nothing has both.
+        UsageError: a backend or the model is not in the run, or no recording has both.
     """
     a, b = named(backend_a, cells), named(backend_b, cells)
     models = list(dict.fromkeys(cell.model.name for cell in cells))
@@ -251,7 +251,7 @@ def _pairs(
         and cell.clip.name == other.clip.name
         and model in {None, cell.model.name, other.model.name}
     ]
-    # The same network, where both have it; else what each has (Parakeet has no Whisper weights).
+    # The same network if both have it, else each its own (Parakeet has no Whisper weights).
     same = [(cell, other) for cell, other in pairs if cell.model.name == other.model.name]
     if not pairs:
         raise UsageError(f"{a} and {b} have no recording in common")

@@ -34,7 +34,7 @@ _QUIET = (WeightsState.ABSENT, WeightsState.UNAVAILABLE, WeightsState.NOT_KNOWN)
 
 
 def progress(stream: TextIO) -> Observer:
-    """Reports long reads and loads on a terminal; elsewhere only what has to be known."""
+    """Reports long reads and loads on a terminal; elsewhere only what the user must know."""
     return _CheckProgress(stream) if stream.isatty() else _CheckNotices()
 
 
@@ -95,7 +95,7 @@ def _totals(cost: Cost) -> str:
 
 
 def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
-    """Print the table; what is not there shares lines unless ``every_row``."""
+    """Print the table; absent weights share lines unless ``every_row``."""
     from mac_whisper_speedtest.report import terminal
     from mac_whisper_speedtest.report.console import output_console
 
@@ -178,7 +178,7 @@ def _load_words(row: CheckRow) -> str:
 
 
 def _summed_up(report: Report) -> list[str]:
-    """What is not there and what cannot be: a line for the backends that lack the same models."""
+    """Absent and impossible weights: one line for the backends that lack the same models."""
     lines = []
     for state in _QUIET:
         models: dict[str, list[str]] = {}
@@ -220,7 +220,7 @@ def _print_places(report: Report) -> None:
 def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> CheckDocument:
     """Everything that was found, for programs; see ``documents``.
 
-    Paths are in it as they are: its caller scrubs it.
+    Its paths are unchanged: the caller scrubs it.
     """
     return {
         "schema_version": SCHEMA_VERSION,

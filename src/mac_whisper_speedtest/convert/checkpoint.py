@@ -57,7 +57,7 @@ class Dims:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network and what is needed to write it in another format.
+    """A network with everything needed to write it in another format.
 
     Attributes:
         dims: the sizes.

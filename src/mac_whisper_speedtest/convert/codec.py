@@ -18,7 +18,7 @@ from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array of a file that is written: what its header states, and its values when it is due.
+    """An array to write to a file: its header now, and its values when they are needed.
 
     Attributes:
         source: gives the tensor; its memory is given back afterwards, where it is a file's.
@@ -126,7 +126,7 @@ def stored_arrays(
 
     Args:
         checkpoint: has the tensors.
-        dtype: what they are stored in.
+        dtype: of the stored values.
         axes: by tensor, as in `StoredArray`, where they are stored in another order.
     """
     found = {}
@@ -156,7 +156,7 @@ def dtype_of(precision: str) -> np.dtype[Any]:
     """The little-endian numpy type of a precision name.
 
     Raises:
-        UsageError: it is neither ``float16`` nor ``float32``.
+        UsageError: the precision is neither ``float16`` nor ``float32``.
     """
     try:
         return _DTYPES[precision]
@@ -165,7 +165,7 @@ def dtype_of(precision: str) -> np.dtype[Any]:
 
 
 def cast(name: str, array: Tensor, dtype: np.dtype[Any]) -> Tensor:
-    """A finite array at another precision, rounded to nearest; the same array if nothing changes.
+    """A finite array in another precision, rounded to nearest; the same array if it has it.
 
     Raises:
         WeightsError: a value is too large for ``dtype`` and would become infinite.

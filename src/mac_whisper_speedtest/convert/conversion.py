@@ -70,7 +70,7 @@ def format_named(name: str) -> FormatCodec:
     """The format called ``name``.
 
     Raises:
-        UsageError: there is none; the message lists the known formats.
+        UsageError: there is no such format; the message lists the known ones.
     """
     try:
         return FORMATS[name]

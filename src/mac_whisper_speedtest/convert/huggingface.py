@@ -38,7 +38,7 @@ from mac_whisper_speedtest.convert.cursor import (
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT, base_vocabulary
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
-# The JSON files beside the weights. Their keys are those of transformers' ``WhisperConfig``,
+# The JSON files next to the weights. Their keys are those of transformers' ``WhisperConfig``,
 # ``GenerationConfig``, ``WhisperFeatureExtractor`` and ``WhisperTokenizer``, as in OpenAI's
 # repositories on Hugging Face.
 

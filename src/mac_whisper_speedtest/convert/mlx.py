@@ -101,7 +101,7 @@ def from_mlx(arrays: Mapping[str, Tensor], dims: Dims) -> Checkpoint:
         tensors[name] = array.transpose(0, 2, 1) if name in _CONVOLUTIONS else array
     for name in sorted(rest):
         raise WeightsError(f"the MLX weights have an unexpected array {name}")
-    # Last, because only now the width is known to be that of real arrays.
+    # Last, because only now the width is known to match real arrays.
     tensors[ENCODER_POSITIONS] = sinusoids(dims.n_audio_ctx, dims.n_audio_state)
     return Checkpoint(dims, tensors, (), tuple((int(layer), int(head)) for layer, head in heads))
 

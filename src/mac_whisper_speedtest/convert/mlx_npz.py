@@ -1,6 +1,6 @@
 """The older MLX format, as lightning-whisper-mlx loads it: ``weights.npz`` and ``config.json``.
 
-The arrays and the configuration are those of `mlx`. An ``.npz`` is a zip archive with a numpy
+The arrays and the configuration are as in `mlx`. An ``.npz`` is a zip archive with a numpy
 ``.npy`` file for each array.
 """
 

@@ -77,7 +77,7 @@ def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def read(path: Path) -> Checkpoint:
-    """The checkpoint in such a file, of which no code is run.
+    """The checkpoint in such a file; no code in it is run.
 
     Raises:
         WeightsMissingError, WeightsError: as `FormatCodec.read`; also for the format before

@@ -34,7 +34,7 @@ class WrittenFiles(msgspec.Struct, frozen=True):
 class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of ``provenance.json``.
 
-    It has no time and no folder, so converting twice gives the same bytes.
+    It contains no time and no folder, so converting twice gives the same bytes.
 
     Attributes:
         format_version: of this record; currently 1.

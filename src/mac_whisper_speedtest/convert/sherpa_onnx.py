@@ -1,4 +1,4 @@
-"""sherpa-onnx's form of Whisper: two ONNX graphs, whose weights have OpenAI's names, and tokens.
+"""sherpa-onnx's format of Whisper: tokens, and two ONNX graphs of weights with OpenAI's names.
 
 The library's own script exports the graphs with PyTorch. These are written operation by operation,
 with the inputs, outputs and metadata of that script, so that neither PyTorch nor onnx is needed.
@@ -104,7 +104,7 @@ class _Graph:
         return self("Slice", value, start, end, self.constant([axis]))
 
     def layer(self, value: str, number: int) -> str:
-        """One layer of what is stacked for all of them."""
+        """One layer of a tensor that is stacked over layers."""
         one = self.rows(value, self.constant([number]), self.constant([number + 1]), 0)
         return self("Squeeze", one, self.constant([0]))
 
@@ -118,7 +118,7 @@ class _Graph:
 def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> None:
     """Write the three files that sherpa-onnx loads into an existing folder.
 
-    onnxruntime computes in float32, whatever is stored. Needs a ``tokenizer.json`` among the
+    onnxruntime computes in float32 for any stored precision. Needs a ``tokenizer.json`` among the
     assets, for the vocabulary and the languages.
     """
     metadata = _metadata(checkpoint)

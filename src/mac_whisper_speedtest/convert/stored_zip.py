@@ -48,7 +48,7 @@ class StoredZip:
 
     Raises:
         WeightsMissingError: there is no such file.
-        WeightsError: it is no archive, is incomplete, or has a name twice.
+        WeightsError: it is not an archive, is incomplete, or has a duplicate name.
     """
 
     def __init__(self, path: Path) -> None:

@@ -24,8 +24,8 @@ _IOREG = "/usr/sbin/ioreg"
 _PROFILER_TIMEOUT_S = 8.0  # the slowest of these programs
 
 _FAST_KINDS = {"Super", "Performance"}
-"""Names of kinds of core on which work that is split evenly does not wait for one of them. The
-first kind counts whatever its name is."""
+"""Kinds of core that are fast enough for evenly split work: no thread waits for a slow one. The
+first kind always counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def parse_displays(listed: Answer) -> list[MacGpu] | Unknown:
 
 _LIBRARY = "zeus_apple_silicon"
 _TRIAL = f"import {_LIBRARY}; {_LIBRARY}.AppleEnergyMonitor().get_cumulative_energy()"
-_TRIAL_TIMEOUT_S = 15.0  # the system's crash reporter holds a process that dies for some seconds
+_TRIAL_TIMEOUT_S = 15.0  # macOS's crash reporter holds a dying process for some seconds
 _COMPONENTS = ("gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
 _CLUSTERS = ("efficiency_cluster_mj", "performance_cluster_mj")
 
@@ -195,7 +195,7 @@ _CLUSTERS = ("efficiency_cluster_mj", "performance_cluster_mj")
 def open_energy_monitor() -> Any:
     """zeus-apple-silicon's ``AppleEnergyMonitor``, or an `Unknown`; opened once.
 
-    Tried in a process of its own first: where the system has no such channels, as in virtual
+    Tried in a separate process first: if the system has no such channels, as in virtual
     machines, the library (1.1.0, ``initialize`` in apple_energy.hpp) takes the size of a null
     pointer, and that would end the tool.
     """

@@ -108,7 +108,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 # Compiler caches: without them a first load may take minutes.
 #
-# Core ML keeps what it compiled for the Neural Engine below ``~/Library/Caches``: in
+# Core ML keeps models compiled for the Neural Engine below ``~/Library/Caches``: in
 # ``<program>/com.apple.e5rt.e5bundlecache/<OS build>``, or without ``<program>`` in a folder that
 # all programs share; both have been seen. Bundles do not name their model, so one of the program's
 # own proves only that this program has compiled something under this OS build, and one in the
@@ -124,7 +124,7 @@ _COREML = {"coreml", "ane"}
 _METAL = {"metal", "mps", "gpu"}
 _FRAMEWORK_PYTHON = ("Python", "org.python.python")
 """Names under which a Python that is a framework (python.org, Homebrew) may appear: it runs as an
-application, whatever its command is called."""
+application, independent of its command's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def uses_core_ml(device: str, devices: Collection[str]) -> bool:
 
     Args:
         device: the requested one.
-        devices: those of the backend, its preferred one first; Core ML with the Neural Engine is
+        devices: of the backend, its preferred one first; Core ML with the Neural Engine is
             what ``auto`` takes where it is among them.
     """
     if device == "auto":

@@ -58,7 +58,7 @@ def read_clocks(reader: Reader) -> Clocks | Unknown:
 
 
 def _usable_cores() -> Iterable[int]:
-    """The cores of this process; all of them where the system that reads has no affinity."""
+    """The cores of this process; all cores if the system has no affinity."""
     affinity = getattr(os, "sched_getaffinity", None)  # a Mac that reads what Linux answered
     return affinity(0) if affinity else range(os.cpu_count() or 1)
 

@@ -15,7 +15,7 @@ BASE_CORES = 0.5
 """On no machine do idle daemons use more than this; one program that computes uses a whole core."""
 
 FREE_SHARE = 0.5
-"""Of the cores on which the backend has no thread. Work that fits there still uses memory bandwidth
+"""Share of the cores without a thread of the backend. Work there still uses memory bandwidth
 and lowers clocks, and is not always scheduled there."""
 
 DEVICE_THREADS = 2
@@ -23,7 +23,7 @@ DEVICE_THREADS = 2
 of the interpreter. The others that were asked for wait; what runs on their cores takes nothing."""
 
 _DEVICES = {"metal", "mps", "gpu", "cuda", "rocm", "vulkan", "ane"}
-"""On which nothing but the device computes. Core ML may compute on the CPU, too."""
+"""Devices that compute alone. Core ML may also compute on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Outside:
 
     Attributes:
         cpu_s: processor seconds of everything but the worker's tree and this tool, on Macs without
-            what is tolerated on efficiency cores.
+            the time tolerated on efficiency cores.
         resolution_s: the error bound of ``cpu_s``.
     """
 
@@ -53,7 +53,7 @@ class Judgment:
     Attributes:
         disturbed: ``None`` where the counters are too coarse.
         limit_cores: the tolerated amount of other work, in cores.
-        words: what was measured, for people.
+        words: the measurement, for people.
     """
 
     disturbed: bool | None

@@ -41,7 +41,7 @@ def pids(pid: int) -> list[int]:
 
     On Linux the kernel's list of children is read (proc(5), ``/proc/PID/task/TID/children``): 0.1
     ms per thread, against 9 ms for reading every process of a small machine. The list may miss a
-    child while another ends; a worker that waits for a call starts and ends none. macOS lists
+    child while another ends; a worker that waits for a call does neither. macOS lists
     children, too; where that list does not have this very process, every process is read.
 
     Raises:
@@ -127,7 +127,7 @@ class CpuCounters:
 
     Attributes:
         machine_s: busy time of all cores since the machine started.
-        slow_s: that of efficiency cores alone.
+        slow_s: on efficiency cores only.
         tree: processor time of the worker's tree.
         tool_s: processor time of this process.
     """
@@ -149,7 +149,7 @@ class CpuUsage:
         spared_s: the part of it that is tolerated on efficiency cores, on which no thread of the
             worker is counted on: up to half of them.
         resolution_s: the error bound of ``outside_cpu_s``.
-        slow_s: what of ``cpu_s`` was on efficiency cores; ``None`` where that is not known.
+        slow_s: the part of ``cpu_s`` on efficiency cores; ``None`` if unknown.
     """
 
     wall_s: float
@@ -182,10 +182,10 @@ def usage(
         after: at its end.
         resolution: see `resolution_s`.
         cores: of the machine, logical.
-        slow_cores: those of them that save energy.
+        slow_cores: the efficiency cores among them.
 
     Raises:
-        UnknownFactError: a process of the tree ended and its time is counted nowhere, or the
+        UnknownFactError: a process of the tree ended and its time was not counted, or the
             counters contradict each other.
     """
     gone = sum(s for pid, s in before.tree.living.items() if pid not in after.tree.living)
@@ -285,7 +285,7 @@ class Cpu:
 
 @functools.cache
 def _efficiency_cpus(cores: int) -> frozenset[int]:
-    """The CPUs of a Mac that save energy; none where that is not known, or elsewhere.
+    """The efficiency cores of a Mac; none if unknown, or on other systems.
 
     Then no work of others is spared: an idle Mac may be taken for a disturbed one, and never the
     other way round.

@@ -94,7 +94,7 @@ def default_threads(reader: Reader | None = None) -> int:
 
 
 def memory_limit(reader: Reader | None = None) -> int:
-    """The memory limit of one worker in bytes: 90 % of what this machine or container has.
+    """The memory limit of one worker in bytes: 90 % of this machine's or container's memory.
 
     Where processor and GPU share it, of what Metal's buffers may have: beyond that macOS swaps.
     """

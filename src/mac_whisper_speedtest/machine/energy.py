@@ -133,7 +133,7 @@ def mean_watts(window: Window) -> dict[str, float]:
 
 
 def energy_use(windows: Sequence[Window], idle: Window | Unknown, audio_s: float) -> EnergyUse:
-    """The energy of transcribing, above that of the idle machine.
+    """The energy of transcribing, above the idle machine's.
 
         joules per audio hour = 3600 * (J - W_idle * t) / audio
 
@@ -367,7 +367,7 @@ class NvmlEnergy:
 
     Volta and newer; needs no special rights. The counter moves every 20 to 100 ms, and the sensor
     of an A100 or H100 samples only a quarter of the time (arXiv 2312.02741): hence ``sampled``.
-    Around a worker, the GPU that it names is read alone. A MIG instance has no counter of its own.
+    Around a worker, only the GPU that it names is read. A MIG instance has no own counter.
     """
 
     name = "nvml"

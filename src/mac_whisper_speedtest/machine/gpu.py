@@ -58,11 +58,11 @@ class Peak:
     """The highest figures so far, in bytes.
 
     Attributes:
-        own: of the worker's tree; ``None`` while the driver shows none of its processes.
+        own: memory of the worker's tree; ``None`` while the driver shows none of its processes.
         device: of the GPU, by all programs.
         shared: whether other programs than the worker computed on the GPU.
         polls: the number of polls.
-        reason: why the last failed poll failed; empty if none did.
+        reason: of the last failed poll; empty if none failed.
     """
 
     own: int | None = None
@@ -78,7 +78,7 @@ class GpuMemory:
     Create it before the worker starts: the memory in use at that time is the baseline where the
     driver does not show memory by process (containers). ``gpu_peak_bytes`` is the tree's own on the
     GPU that the worker names, or the rise of that GPU over the baseline, marked ``device total``.
-    It is refused where other programs are known to be on the GPU.
+    It is refused if other programs are known to use the GPU.
     """
 
     name = "gpu memory"
@@ -108,7 +108,7 @@ class GpuMemory:
         self._peak = Peak()
 
     def begin(self, target: Target) -> None:
-        """Poll once, then continue in a thread; nothing where the worker is on no NVIDIA GPU."""
+        """Poll once, then continue in a thread, if the worker is on an NVIDIA GPU."""
         self._peak, self._over, self._thread = Peak(), threading.Event(), None
         library = self._nvml
         self._gpu = library if isinstance(library, Unknown) else library.gpu_of(target.gpu)
@@ -122,7 +122,7 @@ class GpuMemory:
         self._thread.start()
 
     def end(self, target: Target) -> dict[str, Reading]:
-        """Stop, look once more, and give the highest that was seen."""
+        """Poll once more, stop, and return the highest figures."""
         self._over.set()
         library, gpu = self._nvml, self._gpu
         if isinstance(library, Unknown):
@@ -168,9 +168,9 @@ class GpuMemory:
 
 
 def sees_host_pids() -> bool:
-    """Whether the process ids of this process are the machine's, and not those of a container.
+    """Whether this process sees the machine's process ids, not a container's.
 
-    In a container a number that NVML gives may be that of another process by coincidence.
+    In a container, an id from NVML may coincide with that of another process.
     """
     try:
         return os.readlink("/proc/self/ns/pid") == _HOST_PIDS  # noqa: PTH115 - no path

@@ -125,7 +125,7 @@ def _holder(handle: int) -> str:
 def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> Iterator[str]:
     """Keep a Mac awake inside the ``with``; elsewhere do nothing.
 
-    Yields what keeps it awake or why nothing does, for the record; empty elsewhere.
+    Yields what keeps it awake, or why that failed, for the record; empty elsewhere.
 
     ``caffeinate -ims -w PID`` holds assertions against idle sleep (``-i``), disk sleep (``-m``)
     and, on mains, system sleep (``-s``). It is terminated at the end of the ``with``, and exits by

@@ -40,13 +40,13 @@ class Rusage:
     """The resource use of one process, in bytes unless the name says otherwise.
 
     Attributes:
-        resident: pages in memory, including those of mapped files.
+        resident: pages in memory, including mapped files.
         footprint: the memory that Activity Monitor shows: with Metal's buffers and compressed
             pages, without clean pages of mapped files.
         footprint_peak: over the life of the process.
         ended_ticks: processor time of its children that have ended and been waited for, and of
             theirs, in ticks of `tick_s`.
-        slow_ticks: processor time of its own on efficiency cores, in such ticks; ``None`` before
+        slow_ticks: its own processor time on efficiency cores, in such ticks; ``None`` before
             macOS 13.
         neural: memory of the Neural Engine, accounted separately; ``None`` before macOS 13.
         neural_peak: over the life of the process.
@@ -138,7 +138,7 @@ _MOST_CHILDREN = 4096
 
 
 def child_pids(pid: int) -> list[int]:
-    """The process ids of the children of ``pid``; none where the system does not say.
+    """The process ids of the children of ``pid``; none if the system does not report them.
 
     One system call, where reading every process takes one for each of some hundreds.
     """

@@ -284,7 +284,7 @@ def linux_swap_counts(vmstat: Answer, page_bytes: int) -> SwapCounts | Unknown:
 
 SWAPPED_OUT_BYTES = 1 << 20
 """What a system may swap out during a sample. Less is housekeeping: a drive writes it in about a
-millisecond. Swap that is read is no sign: other programs that wake up read theirs."""
+millisecond. Reads from swap are no sign: other programs read theirs when they wake up."""
 
 
 def shortage(before: SwapCounts | Unknown, after: SwapCounts | Unknown) -> str:

@@ -61,7 +61,7 @@ def _idle_readings(window: Window | Unknown) -> dict[str, Reading]:
 
 
 def cell_energy(meters: Sequence[s.MeterResult]) -> EnergyUse | None:
-    """The energy of a cell's audio, above idle; ``None`` where nothing was metered at all."""
+    """The energy of a cell's audio, above idle; ``None`` if nothing was metered."""
     if not meters:
         return None
     windows, audio_s = [], 0.0

@@ -63,7 +63,7 @@ class Nvml:
     """The GPUs of this machine, regardless of CUDA_VISIBLE_DEVICES.
 
     Every query raises what :func:`~mac_whisper_speedtest.machine.reader.attempt` turns into a
-    reason, and concerns one GPU: another one that fails costs nothing.
+    reason, and concerns one GPU: a failure of another GPU does not matter.
 
     Attributes:
         gpus: what programs can compute on: cards, and in place of a card its MIG instances.
@@ -104,7 +104,7 @@ class Nvml:
     def gpu_of(self, used: UsedGpu | None) -> Gpu | Unknown:
         """The GPU that a worker names as its own; it is `watched` from then on.
 
-        By its UUID, or by its address where that is not known and the card has no MIG instances.
+        By its UUID, or by its address if that is unknown and the card has no MIG instances.
         """
         if used is None:
             return Unknown("the worker names no NVIDIA GPU")
@@ -192,7 +192,7 @@ class Nvml:
     def each(self, query: Callable[[Gpu], T], gpus: Sequence[Gpu] | None = None) -> dict[str, T]:
         """The answers of these GPUs, or of those that are `watched`, by name.
 
-        Those that do not answer are left out; raises only where none does.
+        GPUs that do not answer are left out; raises only if none answers.
         """
         asked = self.watched() if gpus is None else gpus
         found = {gpu.name: attempt(partial(query, gpu)) for gpu in asked}
@@ -252,7 +252,7 @@ def describe_used(used: UsedGpu | None) -> GpuInfo | None:
 def shared() -> Nvml | Unknown:
     """NVML, opened once for this process, or why it cannot be opened.
 
-    The driver is not looked for in /proc, which has nothing of it in WSL2.
+    The driver is not looked for in /proc, which does not show it in WSL2.
     """
     if sys.platform != "linux":
         return Unknown("NVIDIA GPUs are looked for on Linux only")
@@ -273,7 +273,7 @@ def _opened(library: Any) -> Nvml | Unknown:
 
 @contextmanager
 def _as_runtime_error(library: Any) -> Iterator[None]:
-    """Convert NVML's errors, whose class exists only once the library is imported."""
+    """Convert NVML's errors; their class exists only after the library is imported."""
     try:
         yield
     except library.NVMLError as error:

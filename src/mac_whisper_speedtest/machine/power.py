@@ -46,7 +46,7 @@ class PowerMode:
 
     Attributes:
         mode: `LOW`, `AUTOMATIC` or `HIGH`.
-        setting: the name of the setting: that of macOS, or ``platform profile``.
+        setting: the setting's name on macOS, or ``platform profile``.
         seen: in words.
     """
 
@@ -94,7 +94,7 @@ def linux_supply(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> S
 
     Args:
         supplies: the files of each supply, by its name.
-        known: whether the system has that folder at all.
+        known: whether the system has that folder.
     """
     if not known:
         return Unknown(f"there is no {SUPPLIES}")
@@ -204,7 +204,7 @@ class Zone:
 
 
 def connected(zones: Sequence[Zone]) -> list[Zone]:
-    """The zones whose sensor gives a plausible temperature."""
+    """The zones with a plausible temperature."""
     return [zone for zone in zones if _COLDEST_C < zone.celsius < _HOTTEST_C]
 
 

@@ -12,7 +12,7 @@ from mac_whisper_speedtest.machine.reader import Unknown, require
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One figure, or why there is none.
+    """One figure, or the reason why it is missing.
 
     Attributes:
         value: ``None`` where it is not known.

@@ -43,7 +43,7 @@ def assemble(
 ) -> s.Run:
     """The run that these events tell of, without summaries.
 
-    A worker that was started and has no ending was cut off; its cell is ``skipped`` with what was
+    A worker without an ending was interrupted; its cell is ``skipped`` with what was
     measured kept. Without a last line the run's state is ``recovered``.
 
     Args:
@@ -187,7 +187,7 @@ def _in_one_language(
 def _endings(events: Sequence[s.Event]) -> list[s.EndingResult]:
     """Every ending and every skipped round, in the order they happened, and those cut off.
 
-    There is one worker at a time: where one has no ending, something later shows that it is gone.
+    There is one worker at a time: a later event shows that a worker without an ending is gone.
     """
     endings: list[s.EndingResult] = []
     running: s.WorkerStarted | None = None

@@ -29,7 +29,7 @@ MISSING = "–"
 LONGEST_PART = 60
 """Characters of a version or a precision in a name, which every table and note repeats."""
 LONGEST_FIELD = 300
-"""Characters of a field of a table that is no sentence."""
+"""Most characters of a short field in a table."""
 FIRST_GROUP = "A"
 """Ranks of this group have no letter."""
 OK, FAST_BUT_WRONG = "ok", "fast but wrong"
@@ -98,7 +98,7 @@ def labels_of(cells: Sequence[CellResult]) -> dict[str, str]:
 
 
 def used_gpus(cell: CellResult) -> list[str]:
-    """The NVIDIA GPUs that the cell's workers computed on, each once; usually one or none."""
+    """The NVIDIA GPUs of the cell's workers, each once; usually one or none."""
     return list(dict.fromkeys(gpu_words(load.gpu) for load in cell.loads if load.gpu is not None))
 
 

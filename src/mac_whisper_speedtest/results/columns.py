@@ -58,7 +58,7 @@ class FlatColumn:
         name: with the unit in it, where there is one.
         kind: the type of its values.
         unit: empty where there is none.
-        meaning: one line for a reader who sees nothing else.
+        meaning: one line, understandable without its context.
         path: where a row has the value: names of attributes or keys, joined by dots.
         brief: whether it is in tables for people.
         on_request: whether it is only in tables that were requested with it.
@@ -169,7 +169,7 @@ def _doc(hint: object) -> Doc:
 
 
 def _struct(hint: object) -> type[Struct] | None:
-    """The object that a field holds, where it holds one; of two kinds, the first."""
+    """The class of the objects in a field, if any; the first of two."""
     kinds = (each for each in _options(hint) if isinstance(each, type))
     return next((each for each in kinds if issubclass(each, Struct)), None)
 

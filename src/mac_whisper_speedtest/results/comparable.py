@@ -1,4 +1,4 @@
-"""Which runs can be compared: those of the same contract, speech, networks and kind of machine."""
+"""Which runs can be compared: the same contract, speech, networks and kind of machine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _own_languages(manifest: Manifest) -> list[dict[str, str | None]]:
 
 
 def network_sha256(weights: WeightsInfo | None) -> str | None:
-    """The hash of a network, whatever form its file has; ``None`` where no weights are known."""
+    """The hash of a network in any format; ``None`` if no weights are known."""
     if weights is None:
         return None
     return weights.network_sha256 or digests.sha256(sorted(weights.files.values()))
@@ -69,7 +69,7 @@ def network_sha256(weights: WeightsInfo | None) -> str | None:
 def hardware_class(machine: MachineInfo) -> str:
     """The kind of machine in words: system, processor, cores, memory to the nearest GiB, GPUs.
 
-    Two machines of one class are expected to be equally fast; nothing in it names one of them. Of
+    Two machines of one class are expected to be equally fast; it identifies no machine. Of
     macOS the major release counts, because Apple's frameworks and the builds of MLX change with it,
     and not the build: else every update would begin new boards. `system_of` names both.
     """

@@ -1,10 +1,10 @@
-"""What the files of a run hold, as digests: SHA-256 over canonical JSON.
+"""Digests of a run's files: SHA-256 over canonical JSON.
 
 Canonical means: keys sorted, no white space, UTF-8 as it is, numbers as the shortest text that
 reads back as the same number, and nothing but the strict primitives of JSON. The same facts have
 the same digest, however a file was indented and in whatever order its fields came.
 
-Besides, a seal has one digest over bytes: what has not changed in any byte need not be computed
+A seal also has one digest over bytes: figures of unchanged files need not be computed
 again (``unchanged``).
 """
 
@@ -31,10 +31,10 @@ _Read = TypeVar("_Read")
 
 
 def canonical(value: object) -> bytes:
-    """``value``, which JSON can hold or which is a struct of the schema, as canonical JSON.
+    """``value``, a JSON value or a struct of the schema, as canonical JSON.
 
     Raises:
-        StorageError: it holds NaN, an infinity, or something that JSON has no form for.
+        StorageError: it contains NaN, an infinity, or a value that JSON cannot express.
     """
     try:
         plain = msgspec.to_builtins(value, str_keys=True)
@@ -59,7 +59,7 @@ def sha256_lines(values: Iterable[object]) -> str:
 
 
 def of_manifest(data: bytes) -> str:
-    """The digest of ``manifest.json``, however it is indented.
+    """The digest of ``manifest.json``, independent of its indentation.
 
     Raises:
         StorageError: it is not JSON.
@@ -132,11 +132,11 @@ def goes_on(journal: bytes, sealed_as: str) -> bool:
     )
 
 
-# The seal: run.json with the digests at its end, and whether its figures can be read as they are.
+# The seal: run.json with the digests at its end, and whether its figures are current.
 
 
 _SEAL = b'\n  "digests": '
-"""Begins the digests in ``run.json``: text in JSON has no line break of its own."""
+"""Begins the digests in ``run.json``: texts in JSON contain no line breaks."""
 _ROOMS = ("accuracy", "backends/contract.py", "machine", "results", "stats", "summary")
 """The code on which figures depend."""
 
@@ -145,7 +145,7 @@ _ROOMS = ("accuracy", "backends/contract.py", "machine", "results", "stats", "su
 def computed_by() -> str:
     """The version of this program, of the schema, and of the code that computes figures.
 
-    The code has a digest of its own, because between two releases it changes without a version.
+    The code has its own digest, because it changes between releases without a new version.
     """
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
@@ -186,7 +186,7 @@ class _Sealed(msgspec.Struct):
 
 
 def unchanged(sealed: bytes, *, manifest: bytes, journal: bytes) -> bool:
-    """Whether this program would compute what ``run.json`` holds, from files that it was made of.
+    """Whether this program would compute the same ``run.json`` from the files it was made of.
 
     True only where this very version sealed the run, and no byte of the three files has changed.
 
@@ -202,7 +202,7 @@ def unchanged(sealed: bytes, *, manifest: bytes, journal: bytes) -> bool:
         ).digests
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    # A view: copies of what is hashed took longer than hashing it.
+    # A view: copying took longer than hashing.
     files = (manifest, journal, memoryview(sealed)[:end])
     return seal.computed_by == computed_by() and seal.files == _of_files(*files)
 
@@ -231,7 +231,7 @@ def decoded(data: bytes, kind: type[_Read], name: object) -> _Read:
 
 
 def _decoded_lines(data: bytes) -> Iterator[object]:
-    """As ``read_journal`` goes through them: a last line without its end is none."""
+    """Whole lines, as in ``read_journal``: an unfinished last line is left out."""
     for line in data.split(b"\n")[:-1]:
         with contextlib.suppress(LimitError, msgspec.DecodeError, UnicodeDecodeError):
             limits.check_depth(line)

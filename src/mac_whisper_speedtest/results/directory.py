@@ -1,6 +1,6 @@
 """Run directories: ``<data>/runs/000042/{manifest.json, journal.jsonl, run.json}``.
 
-The number orders runs; clocks do not. The three files are all there is to a run: they can be copied
+The number orders runs; clocks do not. The three files are the whole run: they can be copied
 to another machine and shown there.
 """
 
@@ -32,7 +32,7 @@ from mac_whisper_speedtest.results.schema.base import Struct
 
 # The numbers of runs: each is given once, to one tool, and never again.
 #
-# The folder with a number claims it. Removed numbers are remembered by a mark beside the folders,
+# The folder with a number claims it. Removed numbers are remembered by a mark next to the folders,
 # ``.last-000042``: an empty file, so that no mark has to be read before a higher one is written.
 
 
@@ -50,7 +50,7 @@ def is_number(text: str) -> bool:
 
 
 def list_runs(root: Path) -> list[int]:
-    """The numbers of the folders in ``root``, in order; none where there is no ``root``.
+    """The numbers of the folders in ``root``, in order; none if ``root`` does not exist.
 
     Raises:
         OSError: it cannot be read.
@@ -67,7 +67,7 @@ def claim(root: Path) -> Path:
         OSError: it cannot be made.
     """
     files.private_folder(root)  # transcripts can be private
-    # The folders first: what is retired in between is then seen in one of the two.
+    # The folders first: a number retired in between is then seen in one of the two.
     number = max([*list_runs(root), *_marks(root)], default=0)
     while True:
         number += 1
@@ -81,7 +81,7 @@ def claim(root: Path) -> Path:
 
 
 def retire(root: Path, number: int) -> None:
-    """See to it that neither ``number`` nor a lower one is claimed again.
+    """Ensure that neither ``number`` nor a lower one is claimed again.
 
     Raises:
         OSError: it cannot be written down.
@@ -109,7 +109,7 @@ class _ManifestHead(Struct):
 
 
 class OutdatedRunError(StorageError):
-    """An unreleased version of this tool wrote the run, in a form that nothing reads any more."""
+    """An unreleased version of this tool wrote the run, in a format that is no longer read."""
 
 
 OUTDATED = "was written by an unreleased version of this tool and is too old: measure again"
@@ -152,7 +152,7 @@ class RunDirectory:
 
     @property
     def journal_path(self) -> Path:
-        """Where samples go as they are measured."""
+        """The file of samples, written while they are measured."""
         return self.path / "journal.jsonl"
 
     @property
@@ -162,7 +162,7 @@ class RunDirectory:
 
     @property
     def recording_path(self) -> Path:
-        """What the microphone heard, where it was to be kept."""
+        """The recording from the microphone, if it was kept."""
         return self.path / "recording.wav"
 
     @property
@@ -199,11 +199,11 @@ class RunDirectory:
         return manifest
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write what is known beforehand. Raises StorageError."""
+        """Write the manifest, before anything is measured. Raises StorageError."""
         files.write_bytes(self.manifest_path, pretty(manifest))
 
     def seal(self, run: Run) -> None:
-        """Write the finished run, with the digests of what its files hold.
+        """Write the finished run, with the digests of its files.
 
         Raises:
             StorageError: it cannot be written, or its manifest is gone or damaged.
@@ -240,7 +240,7 @@ class RunDirectory:
 
     @_uncollected()
     def replay(self) -> Run:
-        """Assemble the run from its manifest and journal, whatever became of the tool.
+        """Assemble the run from its manifest and journal, even if the tool was killed.
 
         Raises:
             StorageError: the manifest is missing or damaged, or the journal cannot be read.
@@ -257,7 +257,7 @@ class RunDirectory:
 
 
 def runs_dir() -> Path:
-    """The folder that holds every run."""
+    """The folder of all runs."""
     return paths.data_dir() / "runs"
 
 
@@ -347,17 +347,17 @@ def _latest() -> RunDirectory:
 
 
 def _at(name: str) -> RunDirectory | None:
-    """The run in the folder ``name``, or beside the file of that name."""
+    """The run in the folder ``name``, or in the folder of the file ``name``."""
     path = Path(name)
     try:
         run = RunDirectory(path.parent if path.is_file() else path)
         return run if run.manifest_path.is_file() else None
-    except (OSError, ValueError):  # no path at all: too long, or with a NUL in it
+    except (OSError, ValueError):  # not a path: too long, or with a NUL in it
         return None
 
 
 def _called(name: str) -> list[tuple[RunDirectory, str]]:
-    """The runs whose tag or id ``name`` is, and why each; of a tag only the latest."""
+    """The runs with ``name`` as tag or id, and which it is; of a tag only the latest."""
     found: list[tuple[RunDirectory, str]] = []
     is_id = _ID.fullmatch(name.lower())
     tagged = False
@@ -374,7 +374,7 @@ def _called(name: str) -> list[tuple[RunDirectory, str]]:
 
 
 def _names(run: RunDirectory) -> _Names:
-    """What a run can be called by; nothing where its manifest cannot be read."""
+    """The names of a run; empty if its manifest cannot be read."""
     try:
         return digests.decoded(_bytes(run.manifest_path), _Names, run.manifest_path)
     except StorageError:

@@ -27,7 +27,7 @@ from mac_whisper_speedtest.results.schema import Event, Manifest, RoundSkipped, 
 
 _BLOCK = 1 << 16
 _TRIES, _PAUSE_S = 20, 0.05
-"""One second in all, which is far longer than anybody holds the lock to look."""
+"""One second in all, far longer than another process holds the lock to check it."""
 
 
 class LostJournalError(StorageError):
@@ -108,7 +108,7 @@ class Journal:
             return False
 
     def _restore(self) -> None:
-        """Write the file again, from what this process still has open. Always raises."""
+        """Restore the file from this process's open handle. Always raises."""
         held = os.pread(self._handle, os.fstat(self._handle).st_size, 0)
         files.write_bytes(self._path, held)
         os.close(self._handle)
@@ -116,18 +116,18 @@ class Journal:
         raise LostJournalError(
             f"{self._path} was removed or moved away while it was written; it is there again, with "
             "all that was measured",
-            hint="nothing is lost: type the same again with --resume",
+            hint="nothing is lost: repeat the command with --resume",
         )
 
     def _claim(self, handle: int) -> None:
-        """Lock the file until this process ends, however it ends: others then know that it runs."""
+        """Lock the file until this process ends: others then know that it runs."""
         for _ in range(_TRIES):
             try:
                 if files.claim_handle(handle):
                     return
             except OSError:
                 return  # a file system without locks
-            time.sleep(_PAUSE_S)  # perhaps somebody only looks whether it is locked
+            time.sleep(_PAUSE_S)  # another process may only be checking the lock
         raise StorageError(
             f"another speedtest is writing {self._path}",
             hint="wait until it has ended; `speedtest show latest` shows what it has so far",
@@ -142,7 +142,7 @@ class Journal:
 
 
 def _cut_off_unfinished_line(handle: int) -> None:
-    """Take away what a killed tool had begun: the next line must not be glued to it."""
+    """Remove a line that a killed tool had begun: the next line must not be appended to it."""
     size = kept = os.fstat(handle).st_size
     while kept:
         begin = max(kept - _BLOCK, 0)
@@ -169,7 +169,7 @@ class TimedEvent:
     """A line of a journal.
 
     Attributes:
-        at_s: seconds since the tool that wrote it opened the journal; ``None`` where it has none.
+        at_s: seconds since the tool that wrote it opened the journal, or ``None``.
             It restarts at a ``Resumed`` event, which another process wrote.
         event: what happened.
     """
@@ -192,7 +192,7 @@ class UnusableLines:
     Attributes:
         count: how many.
         number: of the first of them, from 1.
-        round: which it names; 0 if none.
+        round: of the line; 0 if it names none.
         problem: what is wrong with it.
     """
 
@@ -208,12 +208,12 @@ class UnusableLines:
 
 @dataclass(frozen=True, slots=True)
 class JournalContent:
-    """What a journal holds.
+    """The content of a journal.
 
     Attributes:
         lines: every event that can have happened, in order; and for each cell with unusable lines
             an event by which it violated the protocol.
-        unusable: a cell's id → its lines that are none; those of no cell are under ``""``.
+        unusable: a cell's id → its invalid lines; lines of no cell are under ``""``.
     """
 
     lines: list[TimedEvent] = field(default_factory=list)
@@ -226,16 +226,16 @@ class JournalContent:
 
     @property
     def note(self) -> str:
-        """How many lines are left out; empty if none is."""
+        """How many lines are left out, in words; empty if none is."""
         count = sum(each.count for each in self.unusable.values())
         return f"{count} damaged journal lines were left out" if count else ""
 
 
 def read_journal(path: Path, manifest: Manifest | None = None) -> JournalContent:
-    """Read a journal, whatever stands in it.
+    """Read a journal with any content.
 
     A last line without its end was being written when the tool was killed; it is left out and not
-    counted, because nothing had been promised about it yet. One event is in memory at a time
+    counted, because it was not yet confirmed. One event is in memory at a time
     beside those that are returned.
 
     Args:
@@ -313,7 +313,7 @@ _FIELD = re.compile(rb'"(cell|round)":\s*("(?:[^"\\]|\\.)*"|\d+)')
 
 
 def _origin(line: bytes, error: Exception) -> tuple[str, int]:
-    """The cell and the round that an unusable line names; nothing of a damaged one."""
+    """The cell and the round of an unusable line; empty for a damaged one."""
     if _problem(error) == "damaged":
         return "", 0
     named: Mapping[str, bytes | msgspec.Raw]

@@ -1,6 +1,6 @@
-"""Which memory of a cell is shown and compared, and what the libraries' allocators hold of it.
+"""Which memory of a cell is shown and compared, and the peaks of the libraries' allocators.
 
-One kind of figure per system: what is measured in another way is never shown in its place.
+One kind of figure per system; another kind never replaces it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def figure_of(summary: s.Summary | None) -> MemoryFigure:
 
 
 def headed(heading: str, kinds: Collection[str]) -> str:
-    """The heading of a column ``peak MB`` whose figures are of these kinds: what it is of."""
+    """The heading of a column ``peak MB``, with the kind of its figures."""
     (kind, *others) = kinds or [RESIDENT.kind]
     figure = _FIGURES.get(kind, RESIDENT)
     return heading if others else heading.replace("peak MB", f"{figure.heading} MB")
@@ -104,7 +104,7 @@ class AllocatorPeak:
 
 
 def allocator_peak(samples: Sequence[s.SampleResult]) -> AllocatorPeak | None:
-    """The most that the library's allocator reports; ``None`` if it reports nothing."""
+    """The highest figure of the library's allocator; ``None`` if it reports none."""
     for name in ALLOCATORS:
         found = [each.allocator_bytes[name] for each in samples if name in each.allocator_bytes]
         if found:
@@ -114,14 +114,14 @@ def allocator_peak(samples: Sequence[s.SampleResult]) -> AllocatorPeak | None:
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """Peak memory on GPUs of their own, and how far to trust it, or why it is not known."""
+    """Peak memory on separate GPUs and its quality, or why it is unknown."""
 
     size_bytes: int | None
     quality: str
 
 
 def device_memory(cell: s.CellResult) -> DeviceMemory:
-    """As the driver shows it of the worker; where it hides that, what the worker's allocator holds.
+    """As the driver shows it for the worker; if hidden, the peak of the worker's allocator.
 
     The allocator's leaves out what the driver itself needs for a process. The rise of the whole
     device, which may be of other programs, comes last.

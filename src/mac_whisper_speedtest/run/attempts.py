@@ -1,4 +1,4 @@
-"""One round of one cell: a worker, and further workers for what it did not finish."""
+"""One round of one cell: a worker, and further workers for its unfinished samples."""
 
 from __future__ import annotations
 

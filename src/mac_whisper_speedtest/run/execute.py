@@ -85,13 +85,13 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                     for problem in host.apply_placement(worker.pid, placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")
                     _Conversation(worker, task, record, observer, started, caches).hold(rung, note)
-                    # Nothing is timed any more, so this disturbs nothing.
+                    # All timed work is done, so this cannot disturb it.
                     busy_after_s = _busy_after_s(worker.pid)
                     ending = worker.shutdown()
             except WorkerFailureError as failure:
                 ending = failure.ending
     changed = [*task.inputs.restore_changed(), *sorted(task.inputs.changed_weights())]
-    # A load that failed is looked into, and its weights are repaired, where that was requested.
+    # After a failed load, weights are checked, and repaired if requested.
     if changed and not (task.request.repair and ending.stage == m.Stage.LOAD):
         what = f"changed {', '.join(changed)}, which other backends may also read"
         ending = exit_status.violated_protocol(m.Stage.TRANSCRIBE, what)
@@ -270,7 +270,7 @@ class _Conversation:
     def _time(self, recording: TaskRecording, index: int) -> float:
         """Take a timed sample; retake it when it was disturbed.
 
-        By other programs on the processor, or by memory that had to be swapped out.
+        By other programs on the processor, or by swapping.
 
         Returns:
             Seconds of audio that were transcribed.

@@ -1,4 +1,4 @@
-"""What all workers of a run read, audio and weights, and whether one of them has changed it."""
+"""The audio and weights that all workers of a run read, and whether a worker changed them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WorkerInputs:
 
     All workers read the same files, and one that may not write them may still replace them. So
     recordings are copies, not links to the cache. After every worker, the files are compared with
-    what they held: recordings are then written again, cells with other weights cannot go on.
+    their content: recordings are then rewritten, and cells with other weights cannot continue.
 
     Attributes:
         recordings: in the order of the run.
@@ -64,7 +64,7 @@ class WorkerInputs:
             weights: cell id → its weights, also those that take their place during the run.
 
         Raises:
-            StorageError: there is no room for them, or a decoded recording has changed.
+            StorageError: the disk is full, or a decoded recording has changed.
         """
         self._originals = originals
         self._folder = folder
@@ -85,7 +85,7 @@ class WorkerInputs:
     def restore_changed(self) -> list[str]:
         """Write the files again that are not as they were; return the names of those that differed.
 
-        A file whose inode and times are as they were is not read.
+        A file with the same inode and times is not read again.
 
         Raises:
             LostFolderError: the folder is gone.
@@ -106,9 +106,9 @@ class WorkerInputs:
         self._before = {path: _identity(path) for _, path, _ in self._weights_files()}
 
     def changed_weights(self) -> set[str]:
-        """The names of files that hold something else since `remember_weights`.
+        """The names of files with other content than at `remember_weights`.
 
-        A file whose inode and times are as they were is not read.
+        A file with the same inode and times is not read again.
         """
         found = {
             path
@@ -164,7 +164,7 @@ class WorkerInputs:
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """What changes when a file is written, replaced or renamed; empty if there is none."""
+    """The stamp that changes when a file is written, replaced or renamed; empty without a file."""
     try:
         found = path.stat()
     except OSError:

@@ -174,7 +174,7 @@ recovered after half a minute will not recover before the next round either."""
 
 
 class MachineMonitor(Protocol):
-    """Monitors the machine between rounds, when nothing is timed."""
+    """Monitors the machine between rounds, outside of timed work."""
 
     def begin(self) -> None:
         """Before the first round."""

@@ -33,7 +33,7 @@ def passes(requested: int, recordings: int) -> int:
 def time_limit_s(request: Request, audio_s: float) -> float:
     """Seconds that one cell may take in total: as requested, else by the audio's duration.
 
-    There is no limit by default where ``--budget`` or ``--ci-width`` ends the run.
+    There is no default limit if ``--budget`` or ``--ci-width`` ends the run.
     """
     if request.max_time_s is not None:
         return request.max_time_s
@@ -62,7 +62,7 @@ def cells(
 ) -> list[Cell]:
     """Every backend with every model on the clip, in the requested order.
 
-    A backend that is not Whisper runs its own network beside the Whisper models, once; a network of
+    A backend other than Whisper runs its own network once, next to the Whisper models; a network of
     another family concerns only the backends of that family.
 
     Args:
@@ -104,7 +104,7 @@ class Budget:
     ``samples`` counts the cell's timed passes, ``visits`` its finished rounds and ``spent_s`` their
     seconds; the callers add to all three. A resumed run continues with its earlier values.
 
-    A cell always gets ``MINIMUM_SAMPLES`` timed passes, whatever they cost: a single number has no
+    A cell always gets ``MINIMUM_SAMPLES`` timed passes at any cost: a single number has no
     spread.
     """
 

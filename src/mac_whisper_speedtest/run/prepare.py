@@ -110,7 +110,7 @@ def prepare(
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
     repaired: list[str] = []
-    # Hashing gigabytes takes seconds: once per model, however many backends use it.
+    # Hashing gigabytes takes seconds: once per model, for all backends that use it.
     official = functools.cache(locate.official)
     if not cells:
         raise UsageError(
@@ -160,7 +160,7 @@ def prepared_cells(request: Request, backends: Sequence[Backend], clip: str) -> 
 
 
 def _requested_language(speech: AudioSet, known: Collection[str]) -> str:
-    """What to request from every backend: the one known language, English if there is none.
+    """The language to request from every backend: the one that is known, else English.
 
     Raises:
         UsageError: the recordings are in several languages, and some have no stated language.
@@ -178,7 +178,7 @@ def _requested_language(speech: AudioSet, known: Collection[str]) -> str:
 
 
 def _unavailable_reason(model: str, error: WeightsError) -> str:
-    """Why a cell has no weights, where that does not stop the run; else raises ``error``."""
+    """Why a cell has no weights, if that does not stop the run; else raises ``error``."""
     if isinstance(error, WeightsMissingError):
         return scrub(f"{error.message}: {error.hint}")
     # Custom weights can be intact and still be in a format that cannot be read or converted.
@@ -205,7 +205,7 @@ def _require_languages(model: str, only: str | None, languages: Collection[str])
 def _other_language(cell: Cell, request: Request, languages: Collection[str]) -> str:
     """Why the network that a backend runs for the requested model does not fit; empty if it does.
 
-    A backend that is not Whisper runs a network of its own, which may know one language alone.
+    A backend other than Whisper runs its own network, which may know only one language.
     """
     only = catalog.model(cell.model).only_language
     others = sorted({*languages} - {only})
@@ -224,7 +224,7 @@ def _other_language(cell: Cell, request: Request, languages: Collection[str]) ->
 
 
 def precision_of(backend: Backend, request: Request) -> str:
-    """The precision to request from a backend: that of its label, else the run's."""
+    """The precision to request from a backend: its label's, else the run's."""
     return backend.precision or request.precision
 
 
@@ -248,7 +248,7 @@ def _unavailable(cell: Cell, request: Request) -> str:
 
 
 def impossible(backend: Backend, info: ModelInfo, request: Request) -> str:
-    """Why a backend has not what a request names; empty if it may."""
+    """Why a backend cannot meet a request's device or precision; empty if it can."""
     if backend.device_for(request.device) is None:
         return f"has no device {request.device} here (it has {', '.join(backend.devices_here)})"
     asked = backend.precision or request.precision
@@ -321,7 +321,7 @@ def _this_tool() -> s.ToolInfo:
 
 
 def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingValue]:
-    """The settings that the description declares; empty where it declares none."""
+    """The settings that the description declares, perhaps none."""
     described = bool(backend.fixed or backend.shipped)
     return backend.decodes_with(contract) if described else {}
 
@@ -360,7 +360,7 @@ def _clip_info(speech: AudioSet) -> s.ClipInfo:
 
 
 def _model_record(info: ModelInfo, weights: Weights | None) -> s.ModelRecord:
-    """The facts about a model; format and precision are those of the located weights."""
+    """The facts about a model; format and precision are of the located weights."""
     return s.ModelRecord(
         format=weights.format if weights else info.weights_format or "own",
         precision=weights.precision if weights else info.precision,

@@ -34,7 +34,7 @@ class RoundProgress:
     Attributes:
         attempts: workers that were started for it.
         taken: finished samples, and whether each is a failure.
-        ended: whether nothing is left to measure.
+        ended: whether the run is complete.
     """
 
     attempts: int = 0
@@ -43,7 +43,7 @@ class RoundProgress:
 
     @property
     def crashed_on(self) -> frozenset[str]:
-        """Recordings that failed: none of them is used for the warm-up."""
+        """Recordings that failed: the warm-up does not use them."""
         return frozenset(name for (name, _), failed in self.taken.items() if failed)
 
 
@@ -56,7 +56,7 @@ class ResumeState:
         spent_s: cell → seconds that its workers took, from start to end.
         replaced_by: round → the round that replaces it.
         decided: number of rounds done → the stopping rule's latest decision then.
-        enough_calls: cell → the warm-up calls that one of its processes showed to be enough.
+        enough_calls: cell → the number of warm-up calls that sufficed in one of its processes.
         elapsed_s: seconds of all sessions together.
     """
 
@@ -97,7 +97,7 @@ class ResumeState:
 def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
     """The state that these lines of a journal record.
 
-    A finished sample counts, however its worker ended. A round is over when its last worker
+    A finished sample counts even if its worker failed later. A round is over when its last worker
     succeeded, or when there was nothing to measure, but not when it failed or was interrupted.
     """
     visits: collections.defaultdict[Visit, RoundProgress] = collections.defaultdict(RoundProgress)
@@ -158,7 +158,7 @@ def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
     """Every difference that makes the same request measure something else, in a few words each.
 
     Args:
-        then: the manifest of the run that is to be resumed.
+        then: the manifest of the run to resume.
         now: the manifest that a new run would write.
     """
     found = [
@@ -181,7 +181,7 @@ def version_changes(
     """Backends whose versions differ.
 
     Args:
-        then: backend name → what its last worker reported when it had loaded.
+        then: backend name → the report of its last worker after its load.
         now: the same backends → the version, and what else could change a number.
     """
     found = []
@@ -214,7 +214,7 @@ def _differing(
 
 
 def _settings(request: s.RequestInfo) -> dict[str, object]:
-    """The request with the settings of its contract beside the others."""
+    """The request with the settings of its contract among its other settings."""
     found = {name: getattr(request, name) for name in request.__struct_fields__}
     contract = found.pop("contract")
     return found | {f"contract.{name}": value for name, value in contract.items()}
@@ -274,7 +274,7 @@ class Decision:
     Attributes:
         prepared: the request, fitted to the run that is resumed.
         run: that run, or a complete one of the same request; ``None``: a new one is started.
-        complete: whether nothing is left to measure.
+        complete: whether the run is complete.
         words: the reasons, as lines for a person.
     """
 

@@ -44,7 +44,7 @@ class Rounds:
         probes: read around each worker's timed samples.
         past: what an earlier session of this run measured; it is not measured again.
         budgets: cell id → the time left for it.
-        warm_ups: cell id → what its processes have shown of their warm-up.
+        warm_ups: cell id → the observed warm-up of its processes.
         failed: ids of cells that are not visited again.
         stopped: why the run was stopped early; empty if it was not.
     """

@@ -27,7 +27,7 @@ def measurable(
 ) -> tuple[Backend, ...]:
     """The backends to measure; with ``pull``, after their missing weights were fetched.
 
-    A request that names its backends gets all of them: what is not installed and what has no
+    A request that names its backends gets all of them: those not installed and those without
     weights are results, too. Else those are left out in a line, and networks of another family
     without one.
 
@@ -52,7 +52,7 @@ def measurable(
             f"--reference is {request.reference_backend!r}, which this run does not measure",
             hint=f"it measures {', '.join(labels)}",
         )
-    # Weights help only those that can run here; the others are reported by what they lack.
+    # Weights help only backends that can run here; the others are reported with what they lack.
     running = [each for each in found if is_installed(each)] if request.backends else found
     checks = _checks(request, running)
     if request.pull:
@@ -78,7 +78,7 @@ _SHOWS = "speedtest backends info {} shows what it can do"
 
 
 def _problem(backend: Backend, request: Request) -> str:
-    """Why a backend has not what a request names; empty if it may."""
+    """Why a backend cannot meet a request's device or precision; empty if it can."""
     infos = (backend.model_info(model, request.precision) for model in request.models)
     return next(filter(None, (impossible(backend, info, request) for info in infos)), "")
 
@@ -98,7 +98,7 @@ def _require_known(request: Request, backends: Sequence[Backend]) -> None:
 
 
 def _precisions(backend: Backend) -> tuple[str, ...]:
-    """What it computes in, and what its weights can be converted to."""
+    """The precisions it computes in, and those its weights can be converted to."""
     kind = catalog.weights_formats().get(backend.weights_format)
     return (*backend.precisions, *(kind.converts_to if kind else ()))
 
@@ -156,7 +156,7 @@ def _needed(request: Request, cost: check.Cost) -> WeightsNeededError:
     unknown = [f"{cost.unknown} of unknown size"] if cost.unknown else []
     size = f": {' and '.join([*known, *unknown])} to fetch" if known or unknown else ""
     time = f", about {duration_text(cost.seconds)} at the usual rate" if cost.seconds else ""
-    # Where a backend runs a network of its own, that is what has to be fetched.
+    # For a backend with its own network, that network must be fetched.
     commands = dict.fromkeys(need.row.pull_command for need in cost.needs)
     fetch = "; ".join(commands) or f"speedtest models pull {' '.join(request.models)}"
     return WeightsNeededError(

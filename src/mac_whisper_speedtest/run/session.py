@@ -91,7 +91,7 @@ def measure(
 
     Raises:
         StorageError: the results cannot be written, or the run's files were removed while it ran;
-            what was measured until then stays valid.
+            earlier measurements stay valid.
     """
     # A signal waits except while cells are measured: no half-made run and no file is left behind.
     with host.measuring_alone(observer.notify), interrupts.held_back(then_drop=True):
@@ -203,7 +203,7 @@ def _start_run(
     schedule: Sequence[Sequence[str]],
     remarks: Sequence[str],
 ) -> s.Manifest:
-    """Write the manifest of a new run, and its recording if that is to be kept."""
+    """Write the manifest of a new run, and its recording if requested."""
     head = manifest(prepared, run=run.number, schedule=schedule, remarks=remarks)
     run.write_manifest(head)
     if prepared.request.keep_recording:

@@ -64,7 +64,7 @@ class Adaptive:
         record: writes a decision to the journal.
         clock: seconds, monotonic.
         past: what an earlier session of the run measured and decided. Its decisions are kept, so
-            that no look at the data is repeated; its time counts as spent.
+            that no test of the data is repeated; its time counts as spent.
     """
 
     manifest: s.Manifest

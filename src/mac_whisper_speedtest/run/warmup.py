@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from mac_whisper_speedtest.results import schema as s
 
 AGREE, AGREE_S = 0.05, 0.001
-"""Two calls agree when they differ by less than a twentieth, which is what a run is to find, or by
-less than a clock and a message scatter."""
+"""Two calls agree when they differ by less than 5 %, the difference that a run should find, or by
+less than the scatter of a clock and a message."""
 
 ACCELERATOR_S = 1.0
-"""Seconds of calls after the first that an accelerator is given in every process: its clocks rise
+"""Seconds of warm-up calls after the first on an accelerator, in every process: its clocks rise
 over tenths of a second, and compilation, in the first call, keeps it idle."""
 
 MOST_TRIES = 5
-"""Calls in which two must agree. On a machine where none of four pairs do, its noise hides what a
-sixth call would show."""
+"""Calls within which two must agree. If none of four pairs agrees, the machine's noise hides what
+a sixth call would show."""
 
 MOST_S = 10.0
-"""Seconds of calls after which none is made only to see whether two agree. What a process does once
-takes parts of a second, but for compilation; a call that takes longer than this is warm itself."""
+"""After this many seconds no further call tests whether two agree. One-time work other than
+compilation takes parts of a second; a call that takes longer than this is warm itself."""
 
 MOST_CALLS = 200
 """Most calls, whatever the clocks show: every call is a line of the journal."""

@@ -25,7 +25,7 @@ class CellAccuracy:
         score: over the recordings that the cell reached.
         unreached: how many with a reference text it never reached.
         against: id of the cell of the reference backend; ``None`` for that cell itself.
-        gate: the comparison with it; ``None`` likewise.
+        gate: the comparison with it, or ``None``.
     """
 
     score: Score
@@ -40,11 +40,11 @@ class CellAccuracy:
 
 
 def texts(cell: s.CellResult) -> dict[str, str | None]:
-    """Recording → the text that the cell produced; ``None`` if it was tried and produced none.
+    """Recording → the text that the cell produced; ``None`` if it failed.
 
     Recordings that the cell never reached, because it was interrupted or given up, are left out.
     Where its timed samples differ, the most frequent text, of equally frequent ones the first; a
-    failure counts as a text of its own.
+    failure counts as a distinct text.
     """
     found: dict[str, str | None] = {}
     for name, samples in cell_samples.by_recording(cell_samples.timed_samples(cell)).items():
@@ -82,7 +82,7 @@ def texts_in_order(cell: s.CellResult) -> list[CellText]:
             name=each.name or cell.clip.name,
             seconds=each.seconds,
             reference=each.reference,
-            # A contract that leaves the language to the library has none.
+            # A contract that leaves the language to the library names none.
             language=each.language or str(cell.contract.requested.get("language") or "en"),
             reached=each.name in produced,
             text=produced.get(each.name),
@@ -135,7 +135,7 @@ def judge_accuracy(
         normalizer: other rules than each language's own.
 
     Returns:
-        Cell id → what was found.
+        Cell id → its accuracy.
     """
     found: dict[str, CellAccuracy] = {}
     tables: dict[tuple[str, str], dict[str, s.CellResult]] = {}
@@ -179,7 +179,7 @@ def _gate(
     found: Mapping[str, CellAccuracy],
     normalizer: Normalizer | None,
 ) -> Gate | None:
-    """The verdict over the recordings that both cells reached; ``None`` if there are none."""
+    """The verdict over the recordings that both cells measured; ``None`` without any."""
     first, second = texts(reference).keys(), texts(cell).keys()
     if first == second:
         return gate.judge_gate(found[reference.id].score, found[cell.id].score)

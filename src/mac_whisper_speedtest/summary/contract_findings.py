@@ -21,7 +21,7 @@ _SAME_PRECISION = {
     "bf16": "bfloat16",
 }
 _LIBRARY_DEVICES = {"mlx": ("metal",), "ctranslate2": ("cuda",), "torch": ("cuda", "mps")}
-"""Libraries → the GPUs that they use as they are installed; of several, the first computes."""
+"""Libraries → the GPUs that their packages use; the first of several libraries computes."""
 _FOR_CORE_ML = "ggml-coreml"
 """The weights format with an extra encoder for Core ML."""
 _SAYS_NOTHING = {"", "auto", "default", "unknown"}

@@ -91,7 +91,7 @@ def findings_for_cell(
     """The findings of ``cell``, at most one of each kind.
 
     Args:
-        run: the cell's run; summaries are not looked at.
+        run: the cell's run; summaries are not used.
         cell: one of its cells.
         timed: the cell's timed samples that count.
     """

@@ -98,8 +98,8 @@ class RunComparison:
         medians: cell id → RTF with its interval, ``None`` from too few rounds.
         groups: cell id → its group.
         judged: cell id → accuracy.
-        margin: the relative difference below which nothing is ranked.
-        level: of the ranking's intervals; those of single cells are at 95 %.
+        margin: smaller relative differences are not ranked.
+        level: of the ranking's intervals; single cells have 95 %.
     """
 
     rtf: Mapping[str, Mapping[int, float]]
@@ -131,7 +131,7 @@ def compare(run: s.Run, *, level: float | None = None) -> RunComparison:
     """Compare all cells of a run, sealed or not.
 
     Args:
-        run: with samples; summaries are not looked at.
+        run: with samples; summaries are not used.
         level: of the ranking; ``None`` is what the stopping rule left for it, else 95 %. A cell's
             own interval decides nothing and stays at 95 %.
     """
@@ -165,14 +165,14 @@ def compare(run: s.Run, *, level: float | None = None) -> RunComparison:
 
 
 def bounds(interval: Interval | None) -> s.Bounds | None:
-    """An interval as it is written down."""
+    """An interval in the form of the results."""
     if interval is None:
         return None
     return s.Bounds(low=interval.low, high=interval.high, level=interval.level, rounds=interval.n)
 
 
 def _running(run: s.Run, cell: s.CellResult) -> bool:
-    """Whether a run that goes on has nothing against this cell so far."""
+    """Whether the cell of a running run has not failed so far."""
     outcome = run.manifest.outcome
     going_on = outcome is not None and outcome.state == "running"
     last = {each.round: each.status for each in cell.endings}

@@ -1,4 +1,4 @@
-"""Which samples count, and what a round took: pure functions of a cell's raw samples."""
+"""Which samples count, and the time of a round: pure functions of a cell's raw samples."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def unreached(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[s
 
 
 def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
-    """Samples that stand out from the others of the same recording, and why."""
+    """Outliers among the samples of a recording, and their likely cause."""
     flagged = {each.round: bool(each.changes) or "longer" in each.flagged for each in run.rounds}
     usual = {
         name: Counter(each.text for each in group).most_common(1)[0][0]

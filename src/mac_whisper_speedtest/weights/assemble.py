@@ -31,7 +31,7 @@ from mac_whisper_speedtest.weights.verify import verified_hashes
 
 
 class AssemblyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The contents of ``provenance.json`` beside a folder that was put together.
+    """The contents of ``provenance.json``, the record of an assembled folder.
 
     Attributes:
         format_version: of this record.
@@ -49,12 +49,12 @@ def assemble(
 ) -> Path:
     """Give the pulled files of ``row`` their places in a folder of the tool's cache, once.
 
-    The folder appears whole or not at all; one that is there already stays as it is.
+    The folder appears whole or not at all; an existing one stays unchanged.
 
     Args:
         row: of a format that is assembled.
         pulled: a complete copy in the Hugging Face cache, which is verified first.
-        notify: receives what is done, before it is.
+        notify: receives each step before it starts.
 
     Returns:
         The folder with the record; the model's folder is in it.
@@ -86,7 +86,7 @@ def assemble(
 def usable_copy(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> CachedCopy:
     """The copy that a run uses: the tool's own, made now if it can be; else the library's.
 
-    The library's folder is only looked at without any other copy: on a Mac, a look into the folder
+    The library's folder is read only if there is no other copy: on a Mac, reading the folder
     of documents may have to be allowed.
 
     Raises:

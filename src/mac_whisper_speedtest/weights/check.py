@@ -45,10 +45,10 @@ class WeightsCheck:
         copies: one per location examined.
         chosen: the copy that ``state`` is of; ``None`` if no location was examined.
         reason: why it is unavailable, not checkable or not known; of networks that the system
-            keeps, whatever there is to say.
+            keeps.
         source: the official weights that it is converted from, or the pulled files that it is put
             together from.
-        beside: the published files that the conversion is put beside, for formats that need both.
+        beside: the published files that belong to the conversion, for formats that need both.
     """
 
     info: ModelInfo
@@ -75,7 +75,7 @@ class WeightsCheck:
     def is_lacking(self) -> bool:
         """Whether a run needs another copy: there is none, or none that is whole and readable.
 
-        A copy of the tool's own can be made beside a library's that may not be read.
+        The tool can make its own copy if a library's may not be read.
         """
         if self.state is WeightsState.NOT_CHECKABLE and self.chosen is not None:
             location = self.chosen.location
@@ -129,13 +129,13 @@ class CacheCheck:
         return best([self._inspect(location) for location in hosted_locations(row)])
 
     def _check_assembled(self, info: ModelInfo, where: Sequence[CacheLocation]) -> WeightsCheck:
-        """Check the folders a backend can be given; the pulled files are what one is made of."""
+        """Check the folders that a backend can load, and the pulled files they are made of."""
         usable = [self._inspect(location) for location in where if location.for_run]
         pulled = [self._inspect(location) for location in where if not location.for_run]
         return replace(_checked(info, usable), source=best(pulled))
 
     def _check_custom(self, info: ModelInfo, model: catalog.Custom) -> WeightsCheck:
-        """Check the pulled files if they can be used as they are, else their conversion."""
+        """Check the pulled files if they are usable unconverted, else their conversion."""
         files = snapshot.resolve_custom(model)
         source = self._inspect(custom_pulled(model, files))
         pull = f"speedtest models pull {model}"
@@ -163,7 +163,7 @@ class CacheCheck:
 def chosen_copy(copies: Sequence[CachedCopy]) -> CachedCopy | None:
     """The copy that a run would use, else the best one.
 
-    A run uses the first of its own locations that holds anything; other locations of libraries
+    A run uses the first of its own locations with any content; other locations of libraries
     count only if a run's locations are empty.
     """
     own = (
@@ -173,7 +173,7 @@ def chosen_copy(copies: Sequence[CachedCopy]) -> CachedCopy | None:
 
 
 def _checked(info: ModelInfo, copies: Sequence[CachedCopy]) -> WeightsCheck:
-    """The state of a model's weights, which is that of `chosen_copy`."""
+    """The state of a model's weights: the state of `chosen_copy`."""
     chosen = chosen_copy(copies)
     assert chosen is not None
     return WeightsCheck(info, chosen.state, tuple(copies), chosen)
@@ -217,12 +217,12 @@ def _rechecked(check: WeightsCheck, hashed: dict[CachedCopy, CachedCopy]) -> Wei
     return replace(again, source=source, beside=beside, reason=check.reason)
 
 
-# What has to be fetched to complete the weights, and at what cost.
+# What must be fetched to complete the weights, and at what cost.
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One publication that has to be fetched.
+    """One publication that must be fetched.
 
     Attributes:
         row: what to fetch.
@@ -239,8 +239,8 @@ class Cost:
 
     Attributes:
         needs: each publication once.
-        known_bytes: of those whose size is known.
-        unknown: how many there are whose size is not.
+        known_bytes: total of the known sizes.
+        unknown: number of publications of unknown size.
         seconds: for the known bytes, at the speed of earlier downloads; ``None`` without any.
         free_bytes: on the disk of the Hugging Face cache.
     """
@@ -253,7 +253,7 @@ class Cost:
 
 
 def needs(check: WeightsCheck) -> list[Need]:
-    """What has to be fetched for one model; empty when nothing has to, or nothing can."""
+    """What must be fetched for one model; empty if nothing must, or nothing can."""
     if not check.is_lacking:
         return []
     info = check.info
@@ -284,7 +284,7 @@ def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int |
 
 def cost(checks: Iterable[WeightsCheck]) -> Cost:
     """What fetching all that is missing would take, each publication counted once."""
-    # One repository may hold many models, each in a file of its own.
+    # One repository may have many models, each in its own file.
     publications = {(one.row.place, one.row.files): one for check in checks for one in needs(check)}
     sizes = [one.missing_bytes for one in publications.values()]
     known = sum(size for size in sizes if size is not None)
@@ -305,7 +305,7 @@ def _free_bytes() -> int | None:
 
 
 def advice(check: WeightsCheck) -> str:
-    """The next thing to do about one model; empty when there is nothing to do."""
+    """The next step for one model; empty if none is needed."""
     if check.state is WeightsState.COMPLETE:
         return ""
     if not check.is_lacking or check.info.path is not None or check.info.kept_by:

@@ -161,10 +161,10 @@ def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
 
 
 def subjects(request: CheckRequest) -> list[tuple[Backend, ModelInfo]]:
-    """Which weights the request is about, each backend's together and none twice.
+    """The weights of the request, grouped by backend, each once.
 
     Of backends with networks of their own, these are listed if no other backend runs a requested
-    model: a run would measure them beside it, but they are not what was asked for.
+    model: a run would also measure them, but they were not requested.
     """
     found: dict[tuple[str, str], tuple[Backend, ModelInfo]] = {}
     run = {
@@ -196,7 +196,7 @@ def _only_a_load_can_tell(row: CheckRow) -> bool:
 
 
 def make_complete(report: Report, cost: Cost, *, notify: Callable[[str], None]) -> None:
-    """Fetch what is missing and convert it to the formats that backends load.
+    """Fetch missing weights and convert them to the formats that backends load.
 
     Raises:
         DownloadError: a download failed; earlier ones are kept.
@@ -232,8 +232,8 @@ def load_rows(
 
     Args:
         rows: the states by names, sizes and hashes.
-        request: deadline, device and threads; whether to ask again what is remembered.
-        observer: receives each row before it is loaded, and hears of loads that take long.
+        request: deadline, device and threads; whether to repeat remembered checks.
+        observer: receives each row before it is loaded, and notices of slow loads.
     """
     from mac_whisper_speedtest.worker import ownership
 

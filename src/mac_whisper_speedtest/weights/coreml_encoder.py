@@ -24,11 +24,11 @@ from mac_whisper_speedtest.weights.expected import CORE_ML_BUNDLE
 FORMAT = "ggml-coreml"
 
 MOST_FILES = 64
-"""In an archive; those of the whisper.cpp project have six."""
+"""Most files in an archive; archives of the whisper.cpp project have six."""
 MOST_TIMES_LARGER = 8
 """Unpacked, as a multiple of the archive: half-precision weights hardly shrink when compressed."""
 _LEAST_LIMIT = 1_000_000
-"""Bytes that may always be unpacked; below that the multiple means nothing."""
+"""This many bytes may always be unpacked, whatever the ratio."""
 _SUFFIX = ".mlmodelc"
 _CLUTTER = frozenset({"__MACOSX", ".DS_Store"})
 """What the Finder adds to archives."""
@@ -44,7 +44,7 @@ def assemble(folder: Path, ggml: Path, archive: Path, published_at: str) -> None
 
     Args:
         folder: a new one.
-        ggml: a conversion of this tool, with its record beside it; linked if possible.
+        ggml: a conversion of this tool with its record; linked if possible.
         archive: the published encoder, verified by its hash.
         published_at: where it is from, for the record.
 
@@ -78,7 +78,7 @@ def unpack(archive: Path, bundle: Path) -> list[str]:
         The paths of its files inside ``bundle``.
 
     Raises:
-        WeightsError: it is damaged, is not one whole bundle, or holds what an honest one does not:
+        WeightsError: it is damaged, is not one whole bundle, or has what an honest one does not:
             paths outside it, links, a name twice, or far more than its size suggests.
         OSError: the folder could not be written.
     """
@@ -88,7 +88,7 @@ def unpack(archive: Path, bundle: Path) -> list[str]:
             for name, info in accepted.items():
                 path = bundle / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                # The size of an entry limits what is read of it; its checksum is verified.
+                # No more is read than an entry's size; its checksum is verified.
                 with opened.open(info) as source, path.open("xb") as target:
                     shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -38,7 +38,7 @@ class DetectedWeights:
         format: a format that the converter reads.
         path: the file or folder that it reads.
         precision: what the weights are stored in, or ``mixed``.
-        english_only: whether the vocabulary is that of the networks that know no other language.
+        english_only: whether the vocabulary is that of English-only networks.
     """
 
     format: str
@@ -50,7 +50,7 @@ class DetectedWeights:
 def with_listing(info: ModelInfo) -> ModelInfo:
     """``info`` with the files that the hub listed of it, and the size class by their size.
 
-    What is in the catalog, and what was never pulled, stays as it is.
+    Models in the catalog, and models that were never pulled, are left unchanged.
     """
     listed = resolve_custom(parse_custom(info.model)) if is_custom(info.model) else None
     if listed is None or info.path is not None:
@@ -68,7 +68,7 @@ def detect(found: SnapshotFiles) -> DetectedWeights:
     """What the files of a snapshot are, judged without reading more of the weights than needed.
 
     Raises:
-        WeightsError: no Whisper weights, several formats of them, or none that the converter reads.
+        WeightsError: no Whisper weights, several formats, or no format that the converter reads.
     """
     from mac_whisper_speedtest.convert.conversion import format_named
 
@@ -104,7 +104,7 @@ def _detected(found: SnapshotFiles) -> tuple[str, Path]:
 
 
 def _vocabulary_in_config(codec: FormatCodec, folder: Path) -> bool:
-    """Whether the settings give the vocabulary's size as that of the English-only networks.
+    """Whether the vocabulary's size in the settings is that of the English-only networks.
 
     Raises:
         WeightsError: they are not those of a Whisper network.
@@ -142,7 +142,7 @@ def _safetensors_precision(path: Path) -> str:
 
 
 def _precision(codec: FormatCodec, stored: Mapping[str, Any]) -> str:
-    """The precision at which the format would store every tensor as it is stored here."""
+    """The precision that stores every tensor unchanged in that format."""
     if codec.writer is None:
         kinds = {array.dtype.name for array in stored.values()}
         return kinds.pop() if len(kinds) == 1 else _MIXED

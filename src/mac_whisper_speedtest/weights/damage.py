@@ -34,7 +34,7 @@ class Damage:
 
     @property
     def message(self) -> str:
-        """What is damaged and what is done about it, before and after it is done."""
+        """The damage and its repair, before and after the repair."""
         if self.origin is LocationKind.CONVERTED:
             return f"the {self.format} weights of {self.model} are damaged: converting them again"
         verb = "is" if len(self.names) == 1 else "are"

@@ -1,4 +1,4 @@
-"""What a complete copy of weights holds, and the place in which it is looked for.
+"""The files of a complete copy of weights, and the place where it is looked for.
 
 No path of this machine is known here: `locations` and `library_folders` give those.
 """
@@ -22,7 +22,7 @@ FLUIDAUDIO_FILES: Mapping[str, tuple[str, ...]] = {
     "parakeet-tdt-0.6b-v3": ("Preprocessor", "Encoder", "Decoder", "JointDecisionv3"),
 }
 
-# What a copy of each format holds where the catalog does not list its files. A name with
+# The files of a copy of each format, if the catalog does not list them. A name with
 # alternatives is a tuple: any one of them suffices.
 _STRUCTURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ctranslate2": (
@@ -86,14 +86,14 @@ class CacheLocation:
         expected: files of a complete copy.
         for_run: whether ``speedtest run`` takes weights from here.
         is_file: whether the backend is given the one expected file, and not the folder.
-        may_be_folders: whether what is expected may be a folder as well.
+        may_be_folders: whether an expected file may also be a folder.
         unfinished: folders and name patterns of unfinished downloads.
         hub_repository: for the Hugging Face cache, the repository.
         revision: for the Hugging Face cache, the pinned commit.
         hash_named: whether a link's target may be named by the file's SHA-256.
-        of_others: names of files that other weights need as well: alone, they are no copy.
+        of_others: names of files that other weights also need: alone, they are no copy.
         etags: where the hub client's local-folder mode records each file's commit and hash.
-        record: the file that lists what a copy holds that this tool made.
+        record: the file that lists the content of a copy made by this tool.
         outdated: a folder that older versions of the library used, and its description.
     """
 

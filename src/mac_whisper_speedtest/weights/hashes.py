@@ -44,7 +44,7 @@ def _database() -> Iterator[sqlite3.Connection]:
 
 
 def query_facts(query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Rows of the answer; none when the database cannot be read."""
+    """Rows of the answer; empty if the database cannot be read."""
     with contextlib.suppress(sqlite3.Error, OSError), _database() as database:
         return database.execute(query, values).fetchall()
     return []
@@ -74,7 +74,7 @@ def sha256_files(
     """The SHA-256 of every file, or why it cannot be read.
 
     Args:
-        paths_to_hash: each is hashed once, however often it is named.
+        paths_to_hash: each is hashed once, even if repeated.
         fresh: ignore remembered hashes.
         progress: receives how many more bytes are done, from several threads; what is remembered
             counts as done.

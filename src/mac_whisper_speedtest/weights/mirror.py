@@ -18,13 +18,13 @@ def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> P
 
     Args:
         row: of the catalog, with a mirror; see `mirrored`.
-        notify: receives what is downloaded, and its size, before it happens.
+        notify: receives the name and size of a download before it starts.
 
     Returns:
         The folder with the files, in the tool's cache.
 
     Raises:
-        DownloadError: they could not be downloaded, or are not what is pinned.
+        DownloadError: they could not be downloaded, or are not the pinned files.
         StorageError: the cache cannot be written.
     """
     assert row.mirror is not None

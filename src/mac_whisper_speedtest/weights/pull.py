@@ -67,7 +67,7 @@ KEPT = 20
 """Downloads kept; older rates mean little, because connections change."""
 
 MIN_BYTES = 1_000_000
-"""Smaller downloads are dominated by latency: their rate does not predict that of large ones."""
+"""Latency dominates smaller downloads: their rate does not predict the rate of large ones."""
 
 
 def record(size_bytes: int, seconds: float) -> None:
@@ -102,7 +102,7 @@ def _path() -> Path:
 
 MARGIN_SHARE = 0.05
 MARGIN_BYTES = 200_000_000
-"""What must stay free on the disk: the larger of this and `MARGIN_SHARE` of what is fetched."""
+"""Free space kept on the disk: the larger of this and `MARGIN_SHARE` of the download."""
 
 
 def row_for(name: str, weights_format: str = "") -> catalog.HostedWeights:
@@ -162,13 +162,13 @@ def pull_row(
 
     Args:
         row: from the catalog. One without a repository is taken from its mirror.
-        notify: receives what is fetched, before it is; what is retried; and how fast it was.
+        notify: receives each download before it starts, its retries, and its rate.
         progress: receives how many bytes are here.
         endpoint: the hub's address; empty for ``HF_ENDPOINT``, else the public hub.
         policy: for a network that fails.
 
     Returns:
-        The folder with the files: that of the Hugging Face cache, or the tool's own.
+        The folder with the files, in the Hugging Face cache or the tool's own.
 
     Raises:
         UsageError: it is published only at an address that this tool does not fetch from.

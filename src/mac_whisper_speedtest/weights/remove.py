@@ -116,11 +116,11 @@ def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem
 
 
 def carry_out(removal: Removal, *, notify: Callable[[str], None]) -> int:
-    """Remove what was planned; files that are already gone are ignored.
+    """Remove the planned files; missing ones are ignored.
 
     Args:
         removal: from `plan_removal`.
-        notify: receives a line when another process has to be waited for.
+        notify: receives a line before waiting for another process.
 
     Returns:
         The bytes that were freed.
@@ -139,7 +139,7 @@ YOUNG_S = 3600.0
 """Younger leftovers stay, unless their lock exists and no process holds it."""
 DAY_S = 86400.0
 USUAL_AGE_S = 7 * DAY_S
-"""How long an unfinished download is kept to be resumed from."""
+"""How long an unfinished download is kept for resuming."""
 
 
 def plan_pruning(
@@ -213,7 +213,7 @@ def _outdated(path: Path) -> TrashItem | None:
 
 
 def _locks_of(unfinished: Path) -> list[Path]:
-    """The locks that a process working on it would hold."""
+    """The locks that a process writing it holds."""
     own = _own_lock(unfinished)
     if own is not None:
         return [own] if own.exists() else []
@@ -227,7 +227,7 @@ def _own_lock(unfinished: Path) -> Path | None:
 
 
 def _maker_is_gone(unfinished: Path) -> bool:
-    """Whether its lock exists, which a living maker would hold."""
+    """Whether its lock exists; the process that makes it holds this lock."""
     own = _own_lock(unfinished)
     return own is not None and own.exists()
 

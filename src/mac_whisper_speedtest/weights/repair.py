@@ -31,8 +31,8 @@ def repair(
 
     Args:
         find: looks for weights and verifies them; called again after every repair.
-        notify: receives what is damaged and what is done about it, before it is done.
-        done: gets what was done, once it is done; nothing where the weights are whole.
+        notify: receives the damage and the repair before it starts.
+        done: receives each finished repair; not called if the weights are whole.
         known: damage that was found already.
 
     Raises:

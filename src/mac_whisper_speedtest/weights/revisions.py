@@ -20,7 +20,7 @@ _SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class CommitListing:
-    """Everything that a repository holds at one commit.
+    """The files of a repository at one commit.
 
     Attributes:
         repository: ``org/name``.
@@ -36,7 +36,7 @@ class CommitListing:
 
 
 def cached_listing(repository: str, revision: str) -> CommitListing | None:
-    """The stored listing of that commit; ``None`` if there is none, or it cannot be read."""
+    """The stored listing of that commit; ``None`` if it is missing or unreadable."""
     try:
         found = files.decode_json(_path(repository, revision).read_bytes(), CommitListing)
     except (OSError, ValueError):
@@ -66,7 +66,7 @@ def recorded_commits() -> list[tuple[str, str]]:
     for path in sorted(listings_folder().glob("*@*.json")):
         name, _, revision = path.stem.rpartition("@")
         if COMMIT.fullmatch(revision):
-            # Neither the hub's names nor this tool's have "--" of their own.
+            # Neither the hub's names nor this tool's contain "--".
             found.append((name.replace("--", "/", 1), revision))
     return found
 

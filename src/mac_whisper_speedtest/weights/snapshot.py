@@ -48,7 +48,7 @@ def select_files(
 
     Args:
         files: everything in the repository.
-        folder: look only in here; the folders below hold the same model in formats for
+        folder: look only in here; its subfolders have the same model in formats for
             other programs (``onnx/``), unless it is a Core ML model.
         weights: names, relative to ``folder``, of the weights where they are known.
         bundles: the names of the only Core ML models to take; empty for all.
@@ -158,7 +158,7 @@ class PullTarget:
 
 
 def pull_target(row: catalog.HostedWeights) -> PullTarget:
-    """What a row of the catalog asks for of its own repository."""
+    """The files that a row of the catalog needs from its own repository."""
     folder = f"{row.folder}/" if row.folder else ""
     return PullTarget(
         name=row.model if row.format == catalog.SOURCE_FORMAT else f"{row.model} as {row.format}",
@@ -225,7 +225,7 @@ def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFi
     """The files that are needed of those the hub lists, held against what the catalog pins.
 
     Raises:
-        DownloadError: there are no weights among them, or they are not the pinned ones.
+        DownloadError: they include no weights, or are not the pinned files.
     """
     pinned = {file.name: file for file in target.files}
     short = [name.removeprefix(f"{target.folder}/") for name in pinned]
@@ -288,7 +288,7 @@ def missing_by_size(snapshot: SnapshotFiles) -> list[HubFile]:
 
 
 def bytes_missing(repository: str, missing: list[HubFile]) -> int:
-    """How many bytes of the ``missing`` files are yet to be downloaded."""
+    """The bytes of the ``missing`` files still to download."""
     from mac_whisper_speedtest.weights import transfer  # asking what is here needs none of it
 
     return sum(file.size - transfer.partial_bytes(repository, file) for file in missing)

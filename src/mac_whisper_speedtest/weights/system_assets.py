@@ -1,4 +1,4 @@
-"""Networks that the operating system keeps: what it has of them, and having it install one.
+"""Networks that the operating system keeps: their state, and installation on request.
 
 macOS alone knows which locales of its speech transcriber it has. The bridge prints that as one line
 of JSON (``assets``), and has macOS install a locale (``install``) where that is requested by name;
@@ -31,7 +31,7 @@ from mac_whisper_speedtest.worker import launch
 ASK_TIMEOUT_S = 60.0
 """The system answers in less than a second, unless it has just started."""
 INSTALL_TIMEOUT_S = 3600.0
-"""For some hundred megabytes over a slow line; macOS goes on by itself after that."""
+"""Enough for some hundred megabytes over a slow line; macOS continues in the background."""
 LONGEST_ANSWER = 1 << 16
 """Bytes: the names of 40 locales, twice, have 700."""
 MOST_LINES = 10_000
@@ -46,7 +46,7 @@ class AssetsReport(Struct, frozen=True):
 
     Attributes:
         available: whether there is a transcriber on this machine.
-        reason: why there is none.
+        reason: why it is missing.
         reserved: those that programs have reserved, which the system keeps up to date.
         build: of the operating system, with which its networks change.
         macos: its release.
@@ -118,7 +118,7 @@ def install(row: catalog.HostedWeights, backend: Backend, *, notify: Callable[[s
 
     Args:
         row: of a format that a system keeps.
-        backend: one whose program can request it.
+        backend: its program requests the installation.
         notify: receives the progress, line by line.
 
     Returns:
@@ -170,7 +170,7 @@ def release(row: catalog.HostedWeights, backend: Backend) -> None:
 
 
 def backend_for(row: catalog.HostedWeights, available: Iterable[Backend]) -> Backend:
-    """The backend whose program is asked about ``row``. Raises UsageError."""
+    """The backend with the program that reports on ``row``. Raises UsageError."""
     for backend in available:
         if backend.weights_format == row.format:
             return backend
@@ -180,7 +180,7 @@ def backend_for(row: catalog.HostedWeights, available: Iterable[Backend]) -> Bac
 
 
 def _program_for(row: catalog.HostedWeights, backend: Backend) -> str:
-    """The program, on a machine that can have such a network. Raises UsageError too."""
+    """The program, if this machine can have such a network. Raises UsageError."""
     recipe = backend.recipe
     if not backend.command and isinstance(recipe, SwiftRecipe) and unsuited(recipe):
         raise UsageError(

@@ -42,7 +42,7 @@ _SHA256_DIGITS = 64
 
 
 def listing(source: DownloadSource, *, custom: bool = False) -> CommitListing:
-    """What the repository holds at that revision, and which commit it is.
+    """The files of the repository at that revision, and its commit.
 
     Raises:
         DownloadError: the hub cannot be reached, refuses, or does not answer as a hub does.
@@ -56,7 +56,7 @@ def whole(path: Path, file: HubFile) -> bool:
 
 
 def partial_bytes(repository: str, file: HubFile) -> int:
-    """How much of ``file`` an interrupted download left here to be resumed from."""
+    """The bytes of ``file`` that an interrupted download left for resuming."""
     blobs = hub_cache.repository_dir(repository) / "blobs"
     for address in filter(None, (file.sha256, file.git_sha1)):
         with contextlib.suppress(OSError):
@@ -91,7 +91,7 @@ def download_to_cache(
         file: with its size and content hash.
         source: where it is.
         on_progress: receives how many bytes of it are here, whenever that changes; fewer than
-            before when what was here had to be discarded.
+            before if the partial file had to be discarded.
 
     Returns:
         The bytes that were received just now.

@@ -1,7 +1,7 @@
-"""Removal of files and folders; what a killed removal leaves never looks like weights.
+"""Removal of files and folders; the rest of a killed removal never looks like weights.
 
 A folder first gets a name that begins with a dot, in one step; only then are its files deleted.
-Links are removed, never what they lead to, and nothing outside a given folder is touched.
+Links are removed, never their targets, and nothing outside a given folder is touched.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class TrashItem:
     Attributes:
         path: a file, a folder or a link.
         what: description for messages.
-        size_bytes: what its removal frees.
-        root: the folder that it has to be in.
+        size_bytes: the space that its removal frees.
+        root: the folder that must contain it.
         locks: held while it is removed.
         only_if_empty: it is a folder, and stays if anything is in it by then.
     """
@@ -44,7 +44,7 @@ def trash_item(path: Path, what: str, root: Path, locks: Sequence[Path] = ()) ->
 
 
 def size_bytes(path: Path) -> int:
-    """What removing ``path`` frees: not what links lead to, nor files with a second name."""
+    """The space that removing ``path`` frees, without link targets and files with other names."""
     return sum(each.st_size for each in files.statuses(path) if each.st_nlink == 1)
 
 
@@ -75,8 +75,8 @@ def remove_item(item: TrashItem, waiting: Callable[[str], None] | None = None) -
 
     Args:
         item: what to remove.
-        waiting: receives a line when another process has to be waited for; without it, a lock
-            that another process holds is not waited for.
+        waiting: receives a line before waiting for another process; without it, a lock
+            of another process is not waited for.
 
     Returns:
         The bytes that were freed; ``None`` if another process holds a lock and was not waited for.
@@ -111,7 +111,7 @@ def _remove(item: TrashItem) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder, which nothing finds any more from the first moment on. Raises OSError."""
+    """Rename a folder out of the way, then remove it. Raises OSError."""
     if not path.name.startswith("."):
         hidden = path.with_name(f".{path.name}.removed")
         if hidden.is_symlink():
@@ -145,7 +145,7 @@ def held(locks: Sequence[Path], waiting: Callable[[str], None] | None = None) ->
 
 
 def is_free(lock: Path) -> bool:
-    """Whether no process holds that lock now. Makes no lock where there is none."""
+    """Whether no process holds that lock now. Does not create the lock."""
     if not lock.exists():
         return True
     try:

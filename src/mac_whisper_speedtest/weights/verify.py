@@ -1,4 +1,4 @@
-"""Copies whose files were read: every known hash compared, and what a run may use of them."""
+"""Verified copies: every known hash compared, and which copy a run may use."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def verified_hashes(
     fresh: bool,
     row: catalog.HostedWeights | None = None,
 ) -> dict[str, str]:
-    """The SHA-256 of every file of a copy, by name, once each is known to be the right one.
+    """The SHA-256 of every file of a copy, by name, after each is verified.
 
     Args:
         copy: the copy that a run would use.

@@ -2,7 +2,7 @@
 
 Numbers that cannot be true and texts that identify something at absurd length violate the protocol
 (:class:`~mac_whisper_speedtest.limits.LimitError`). Texts for people are freed from secrets, then
-from control characters, and then cut. No other code needs to clean what a worker says.
+from control characters, and then cut. No other code needs to clean a worker's texts.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def checked_hello(answer: m.HelloResult, wall_s: float) -> m.HelloResult:
 
 
 def checked_load(answer: m.LoadReply, wall_s: float) -> m.LoadReply:
-    """Check what was loaded; arguments as for `checked_hello`."""
+    """Check the answer to load; arguments as for `checked_hello`."""
     limits.check(answer)
     _check_few(answer)
     _check_seconds("load_s", answer.load_s, wall_s)
@@ -77,7 +77,7 @@ def checked_load(answer: m.LoadReply, wall_s: float) -> m.LoadReply:
 
 
 def _checked_gpu(gpu: UsedGpu) -> UsedGpu:
-    """Check what names a GPU: NVML is asked with it, and it is all that is said of the device."""
+    """Check the name of a GPU, the only description of the device; NVML is queried with it."""
     for field, form in _GPU_FORMS.items():
         value = getattr(gpu, field)
         if value and not form.fullmatch(value):

@@ -43,5 +43,5 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Libraries that take themselves apart need up to a second for it, in every round.
+    # Libraries take up to a second to shut down, in every round.
     os._exit(status)

@@ -45,7 +45,7 @@ _OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "ins
 
 
 # Memory that the frameworks' own allocators report. Nothing is imported here: a framework that the
-# backend has not imported has allocated nothing.
+# backend has not imported has no memory.
 
 
 def allocator_bytes() -> dict[str, int]:

@@ -28,7 +28,7 @@ class Compilation:
     """What a load on a Core ML device may be doing.
 
     Attributes:
-        folders: where Core ML may keep what it compiled, as in `Caches`; not empty.
+        folders: where Core ML may keep compiled models, as in `Caches`; not empty.
         first: no cache was there; ``False`` where that is unknown, too.
         cached: this program has compiled something under this system before.
     """
@@ -38,7 +38,7 @@ class Compilation:
     cached: bool
 
     def load_limit_s(self, load_s: float) -> float:
-        """The deadline of a load that has ``load_s`` seconds where nothing is compiled."""
+        """The deadline of a load that has ``load_s`` seconds without compilation."""
         return load_s if self.cached else max(load_s, min(load_s * _FACTOR, LONGEST_S))
 
     def last_warning(self, waited_s: float, limit_s: float) -> str:
@@ -60,7 +60,7 @@ class Compilation:
     @property
     def _named(self) -> str:
         found = [folder for folder in self.folders if folder.is_dir()]
-        # Where none exists, those of the program's name and of all programs are the likeliest.
+        # If none exists, the folders of the program's name and of all programs are likeliest.
         return " or ".join(map(with_tilde, found or (self.folders[0], self.folders[-1])))
 
 

@@ -42,7 +42,7 @@ class WorkerExit:
         error_class: an exception's class, a signal's name, or one of this tool's own names.
         message: one line for a person.
         log_tail: the end of what the worker wrote to stderr, and its traceback if it sent one.
-        exit_code: the process's exit status, when it exited by itself.
+        exit_code: the process's exit status, if it was not killed.
     """
 
     status: Status
@@ -102,7 +102,7 @@ def from_returncode(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerE
 
 
 def status_of(code: int) -> Status:
-    """The status of a cell whose worker answers with this error."""
+    """The status of a cell after its worker answers with this error."""
     special = {
         ErrorCode.PARSE_ERROR: Status.PROTOCOL_VIOLATION,  # its null id answers no call
         ErrorCode.UNAVAILABLE: Status.UNAVAILABLE,
@@ -142,7 +142,7 @@ def over_memory_limit(stage: Stage, used: MemoryUse, limit_bytes: int) -> Worker
 
 
 def violated_protocol(stage: Stage, what: str) -> WorkerExit:
-    """The exit of a worker whose messages do not follow the protocol."""
+    """The exit of a worker after a message that breaks the protocol."""
     return WorkerExit(Status.PROTOCOL_VIOLATION, stage, "ProtocolViolation", what)
 
 

@@ -1,6 +1,6 @@
 """Keeps the network from a worker that only checks weights, and records whom it asked for.
 
-Where the system can, the worker runs without a network: on Linux in a network namespace of its own
+If the system allows it, the worker runs without a network: on Linux in a new network namespace
 (`without_network`), on macOS under a sandbox profile. That holds for native code, for every process
 that the worker starts and for programs that are no Python. Whether it does is tried before.
 
@@ -153,7 +153,7 @@ def refused_network(scratch: Path) -> Iterator[RefusedNetwork]:
 
 
 def _prefix(folder: Path | str, port: int) -> tuple[str, ...]:
-    """What to put before a program's arguments so that it has no network; empty if nothing does."""
+    """The arguments to put before a program to block its network; empty if impossible."""
     launcher = (sys.executable, "-I", "-S", str(_LAUNCHER), str(folder), str(port))
     sandbox = (_SANDBOX, "-p", _PROFILE.format(port=port))
     return {"linux": launcher, "darwin": sandbox}.get(sys.platform, ())
@@ -217,7 +217,7 @@ def _host_of(request_line: str) -> str:
     """The host out of a request line.
 
     ``CONNECT host:port HTTP/1.1`` or ``GET http://host/path HTTP/1.1`` to a proxy, or
-    ``GET /huggingface.co/path HTTP/1.1`` to what stands in for the hub.
+    ``GET /huggingface.co/path HTTP/1.1`` to the substitute for the hub.
     """
     words = request_line.split(" ")
     if len(words) < 2:

@@ -52,7 +52,7 @@ which CTranslate2, ggml, MLX and numpy use on macOS."""
 class Launch:
     """Everything needed to start one worker process.
 
-    ``versions`` is what is known of the program beside what it will report itself: the packages
+    ``versions`` are facts about the program that it will not report itself: the packages
     that a bridge was built with.
     """
 
@@ -80,8 +80,8 @@ def is_installed(backend: Backend) -> bool:
 def program(backend: Backend) -> str | None:
     """The program that runs ``backend``, or ``None`` when it is not installed.
 
-    In this order: that of its command; the Python its description names; this one, if it can import
-    the library in the requested version; what is installed of its recipe in that version, a Python
+    In this order: its command; the Python that its description names; this one, if it can import
+    the library in the requested version; the installation of its recipe in that version, a Python
     or a bridge. A backend that requests its managed environment runs only there.
     """
     if backend.command:

@@ -81,7 +81,7 @@ class LoadCheck:
         hosts: hosts that were requested and refused, also when the load succeeded.
         version: of the backend's library.
         network_not_blocked: why the network could not be kept from native code and other
-            programs; empty if it was, or if nothing was started.
+            programs; empty if it was blocked, or if nothing was started.
     """
 
     outcome: LoadOutcome
@@ -100,7 +100,7 @@ class Trial:
     Attributes:
         load_s: deadline of the load itself, in seconds.
         import_s: deadline of importing the library, in seconds.
-        load_s_requested: the user has requested this deadline, so nothing prolongs it.
+        load_s_requested: the user requested this deadline, so it is never extended.
     """
 
     backend: Backend
@@ -113,9 +113,9 @@ class Trial:
 
 
 def check(trial: Trial, observer: Observer | None = None) -> LoadCheck:
-    """Load the weights once in a worker of their own, and remove everything it leaves behind.
+    """Load the weights once in a fresh worker, and remove everything it leaves behind.
 
-    A deadline that passes while the worker computes or reads is ``too slow``: that is no fault of
+    A deadline that passes while the worker computes or reads is ``too slow``: not a fault of
     the weights. So is one that passes while Core ML may be compiling, which a process of the
     system's does while the worker waits.
     """
@@ -223,7 +223,7 @@ def classify_load(
 
 
 def _judge_late(failed: LoadCheck, *, compiling: bool, working: bool, waited_s: float) -> LoadCheck:
-    """Classify a load whose deadline passed."""
+    """Classify a load that missed its deadline."""
     if compiling:
         return dataclasses.replace(failed, outcome=LoadOutcome.TOO_SLOW)
     if working:

@@ -60,7 +60,7 @@ def parse(line: bytes) -> Reply | m.ProgressParams | m.LogParams:
     """The message in a line of stdout.
 
     Raises:
-        ViolationError: it is none.
+        ViolationError: it is not a message of the protocol.
     """
     if len(line) > LONGEST_LINE:
         raise ViolationError(f"wrote a line of more than {LONGEST_LINE} bytes: {start_of(line)}")
@@ -92,7 +92,7 @@ def start_of(line: bytes) -> str:
 
 
 def decode(data: bytes | msgspec.Raw, kind: type[T], what: str) -> T:
-    """The parameters or the result in a message whose depth was checked.
+    """The parameters or the result in a message of checked depth.
 
     Raises:
         ViolationError: they do not fit; ``what`` names them.

@@ -20,7 +20,7 @@ OFFLINE: Mapping[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
 }
-"""Set for every worker, so that libraries download nothing while they are measured."""
+"""Set for every worker: libraries must not download anything while they are measured."""
 
 LOG_VARIABLE = "SPEEDTEST_NETWORK_LOG"
 """The file that refused attempts are appended to, one host a line. Set: the network is refused."""

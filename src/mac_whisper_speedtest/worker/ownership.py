@@ -43,7 +43,7 @@ def marked_processes(mark: str) -> list[psutil.Process]:
 
 
 def kill_orphans() -> int:
-    """Kill workers whose tool is gone (it was killed with SIGKILL); return how many."""
+    """Kill workers left by a tool that was killed with SIGKILL; return how many."""
     killed = 0
     for process, mark in _marks():
         if not _owner_lives(mark):
@@ -72,7 +72,7 @@ def _owner_lives(mark: str) -> bool:
 
 
 def _namespace() -> str:
-    """This process's pid namespace; one of its own if /proc shows another namespace's processes."""
+    """This process's pid namespace; a unique name if /proc shows another namespace's processes."""
     if sys.platform != "linux":
         return "0"
     try:

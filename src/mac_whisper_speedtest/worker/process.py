@@ -1,4 +1,4 @@
-"""A worker's process and its three pipes, none of which can hold up the tool.
+"""A worker's process and its three pipes, which can never block the tool.
 
 No thread reads here. The pipes do not block, and the caller waits for all of them at once: a
 process that keeps a pipe open after the worker has ended delays nothing, and what a worker writes
@@ -50,7 +50,7 @@ class WorkerProcess:
     """A started worker.
 
     Attributes:
-        pid: of the process, which leads a session of its own.
+        pid: of the process, which leads its own session.
         log: the last 64 KiB that it wrote to stderr.
 
     Raises:
@@ -153,7 +153,7 @@ class WorkerProcess:
             stream.close()
 
     def _transfer(self, timeout_s: float) -> bool:
-        """Wait until a pipe is ready, and read or write what it has or takes; return whether."""
+        """Wait until a pipe is ready, then read or write; return whether any was."""
         ready = self._selector.select(timeout_s)
         for key, _ in ready:
             key.data()

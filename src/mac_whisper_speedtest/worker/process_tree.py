@@ -43,7 +43,7 @@ def adopt_orphans() -> None:
     Call it before a worker starts. `kill` then also finds those that left the session and cleared
     their environment (prctl(2), PR_SET_CHILD_SUBREAPER). It is done only in a process that runs
     nothing but this tool, which has one worker at a time. In another program, its own children and
-    what these leave behind cannot be distinguished from a worker's, so none may be touched there.
+    their orphans look like a worker's, so none may be touched there.
     """
     if sys.platform != "linux" or _Adopter.own is not None or not interrupts.owns_process():
         return
@@ -55,9 +55,9 @@ def adopt_orphans() -> None:
 def kill(pid: int, mark: str) -> None:
     """Kill a worker, its process group, its descendants and everything else carrying ``mark``.
 
-    The worker leads a process group of its own. A descendant that has left the group or lost its
+    The worker leads its own process group. A descendant that has left the group or lost its
     parent is found by the mark in its environment or, after `adopt_orphans`, as this process's
-    child. This is repeated until nothing is found, because processes can start others meanwhile.
+    child. This is repeated until none is found, because processes can start others meanwhile.
     """
     doomed = set(_trees(pid))
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -107,7 +107,7 @@ def _adopted(worker: int) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Bytes of memory in use, and what was counted, in words."""
+    """Bytes of memory in use, and the kind of memory, in words."""
 
     size_bytes: int
     counted: str
@@ -150,7 +150,7 @@ def _proportional(pid: int) -> int:
 
 
 def gpu_memory_use(pid: int) -> MemoryUse | None:
-    """What they hold on NVIDIA GPUs; ``None`` where that is nothing, or the driver hides it."""
+    """Their memory on NVIDIA GPUs; ``None`` if they use none, or the driver hides it."""
     library = nvml.shared()
     if isinstance(library, Unknown) or not gpu.sees_host_pids():
         return None
@@ -219,7 +219,7 @@ def made_progress(samples: list[tuple[float, TreeUsage]]) -> bool:
 
 
 class ProgressMonitor:
-    """Samples the usage of a process and its descendants periodically, in a thread of its own.
+    """Samples the usage of a process and its descendants periodically, in a separate thread.
 
     Use as a context manager; the samples remain when the process is gone.
     """

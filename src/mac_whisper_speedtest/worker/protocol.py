@@ -125,11 +125,11 @@ class LoadReply:
 
 @dataclass(frozen=True, slots=True)
 class AudioParams:
-    """A file of raw little-endian float32 samples: mono, nothing before or after them.
+    """A file of raw little-endian float32 samples: mono, without header or trailer.
 
     Attributes:
         path: of the file.
-        samples: how many it holds, of 4 bytes each; another size is an error.
+        samples: their number, of 4 bytes each; another size is an error.
         sample_rate: samples per second; always 16000.
     """
 
@@ -193,7 +193,7 @@ class TranscribeResult:
 
 @dataclass(frozen=True, slots=True)
 class ProgressParams:
-    """A notification: the worker has reached a stage, whose deadline begins.
+    """A notification: the worker has reached a stage; its deadline begins.
 
     Attributes:
         stage: its name; each counts once per call, and an unknown one is ignored.

@@ -94,7 +94,7 @@ def _ref(name: str) -> dict[str, Any]:
 
 
 def _envelope(properties: dict[str, Any]) -> dict[str, Any]:
-    """A JSON-RPC object with these members and none of the other kinds of message."""
+    """A JSON-RPC object with these members, and without those of other messages."""
     foreign = [key for key in ("id", "method", "result", "error") if key not in properties]
     return {
         "type": "object",

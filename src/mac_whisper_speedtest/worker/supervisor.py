@@ -33,8 +33,8 @@ SLOW_PERIODS = 3
 """Periods of a deadline. A stage is called slow after the first, long before it is killed."""
 _MEMORY_CHECK_S, _RAREST_MEMORY_CHECK_S = 0.5, 5.0
 _MEMORY_CHECK_SHARE = 0.01
-"""Of a core, at most: the memory is looked at while a call is timed, and without lists of children
-(/proc, macOS's) that takes a look at every process of the machine."""
+"""Of a core, at most: memory is sampled while a call is timed, and without lists of children
+(/proc, macOS's) this reads every process of the machine."""
 _MOST_LOG_LINES = 200
 """Lines of a worker's log that are passed on in one call."""
 
@@ -65,7 +65,7 @@ class Deadlines:
     sends no progress.
 
     Attributes:
-        compilation: what a load may compile with Core ML; its deadline then warns a second time,
+        compilation: of Core ML, if a load may compile; its deadline then warns a second time,
             and says what to do when it passes.
     """
 
@@ -79,7 +79,7 @@ class Deadlines:
     compilation: Compilation | None = None
 
     def allowing(self, compilation: Compilation | None, *, requested: bool) -> Self:
-        """These, with time for what a load may compile.
+        """These, with time for compilation during a load.
 
         Args:
             compilation: ``None`` if it compiles nothing with Core ML.
@@ -225,11 +225,11 @@ class Worker:
         self._call(m.Method.UNLOAD, {}, dict[str, Any], m.Stage.UNLOAD)
 
     def shutdown(self) -> WorkerExit:
-        """Unload, then wait for the process to exit by itself.
+        """Unload, then wait for the process to exit.
 
         Returns:
             An ``ok`` exit. A failure after the last answer (a library that crashes while its
-            process exits) does not invalidate what was measured, but is in its message.
+            process exits) does not invalidate the measurements; its message reports it.
         """
         self.unload()
         self._call(m.Method.SHUTDOWN, {}, dict[str, Any], m.Stage.SHUTDOWN)
@@ -320,7 +320,7 @@ class Worker:
                 limit = self._deadlines.for_stage(heard)
 
     def _warn(self, periods: int, waited_s: float, limit_s: float) -> None:
-        """Say that a stage is slow after the first period, and what its kill would cost later."""
+        """Report after the first period that a stage is slow, and the cost of killing it."""
         compilation = self._deadlines.compilation if self._stage == m.Stage.LOAD else None
         if periods == 1:
             self._observer.slow(self._stage, waited_s, limit_s)

@@ -1,6 +1,6 @@
 """Runs a program without a network, on Linux: ``without_network.py FOLDER PORT PROGRAM [...]``.
 
-This process moves into a network namespace of its own, which has a loopback interface and nothing
+This process moves into a new network namespace, which has a loopback interface and nothing
 else, and then becomes the program; every process that the program starts is in it, too. Started by
 its path; standard library only.
 

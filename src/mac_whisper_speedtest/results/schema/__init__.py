@@ -66,7 +66,7 @@ from mac_whisper_speedtest.results.schema.summary import (
 
 SCHEMA_VERSION = 1
 UNRELEASED_VERSIONS = frozenset({2, 3})
-"""What tools before the first release wrote, as a version 1 of their own: the next one is 4."""
+"""Versions that unreleased tools wrote, which called theirs 1; the next version is 4."""
 
 
 class BackendResult(Computed):
@@ -113,7 +113,7 @@ class DeviationResult(Computed):
 
 
 class ContractResult(Computed):
-    """What was requested, what was done, and where the two differ."""
+    """The requested settings, the effective ones, and where they differ."""
 
     requested: dict[str, SettingValue] = fact("the contract's `name` and settings")
     effective: dict[str, SettingValue] = fact(

@@ -84,10 +84,10 @@ class _Declared(msgspec.StructMeta):
 class Struct(msgspec.Struct, frozen=True, kw_only=True, gc=False, metaclass=_Declared):
     """Base of everything written: immutable, fields by name; unknown fields are passed over.
 
-    What is written down holds no circles, so the garbage collector need not walk through it: with
+    Recorded data has no circles, so the garbage collector need not walk through it: with
     100 000 samples that took half of the time to read a run.
     """
 
 
 class Computed(Struct):
-    """Base of what is computed from the manifest and the journal: a bundle has none of it."""
+    """Base of figures computed from the manifest and the journal; a bundle leaves them out."""

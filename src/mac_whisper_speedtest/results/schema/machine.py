@@ -80,7 +80,7 @@ class MachineInfo(Struct):
     )
     gpus: list[str] | None = scrubbed(
         "GPU model names; only of Apple's and NVIDIA's",
-        null="none of these was found",
+        null="no such GPU was found",
         column=Column(),
     )
     gpu_cores: int | None = kept(

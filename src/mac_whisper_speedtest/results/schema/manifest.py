@@ -140,7 +140,7 @@ class TimeoutsInfo(Struct):
 
 
 class ModelRecord(Struct):
-    """The model as the backend sees it: what of its `ModelInfo` does not depend on the machine."""
+    """The model as the backend sees it: the part of `ModelInfo` independent of the machine."""
 
     format: str = named(
         "format of the weights: `ctranslate2`, `ggml`, `mlx`; for a backend's own weights the "

@@ -7,7 +7,7 @@ from mac_whisper_speedtest.results.schema.base import Computed, fact
 
 
 class Finding(Computed):
-    """Something a reader must know beside the number."""
+    """Something a reader must know about the figures."""
 
     kind: str = fact("see below")
     message: str = fact("the facts, in words")
@@ -35,7 +35,7 @@ class UtteranceScore(Computed):
     rate: float | None = fact(
         "errors ÷ length of its reference",
         "fraction",
-        null="that has no words",
+        null="the reference has no words",
         column=Column(brief=True),
     )
     substitutions: int = fact(
@@ -67,7 +67,7 @@ class AccuracyResult(Computed):
     """How accurate the texts are, in parts, and against the reference backend.
 
     Where a cell's samples of a recording differ in text, the one given most often is scored, of
-    equals the first; a failure counts as a text of its own.
+    equals the first; a failure counts as a distinct text.
     """
 
     metric: str = fact(
@@ -211,7 +211,7 @@ class Summary(Computed):
     """Figures of a cell: computed from its samples, never stored without them.
 
     Only samples that count are in it, unless a field says otherwise. A cell that did not end ``ok``
-    keeps the figures of what it did measure, and has no rank, no interval and no verdict.
+    keeps the figures that it measured, and has no rank, no interval and no verdict.
     """
 
     rank: int | None = fact(

@@ -67,7 +67,7 @@ class DoubtError(Exception):
 
 
 class SkipError(Exception):
-    """There is nothing to check, or a check that this one depends on has failed."""
+    """A check does not apply, or a check that it depends on has failed."""
 
 
 class Bench:
@@ -156,7 +156,7 @@ class Bench:
     def result_of(
         reply: WorkerReply, kind: type[T], checked: Callable[[T], T] = lambda result: result
     ) -> T:
-        """The typed result of an answer, which ``checked`` holds to the limits of a run.
+        """The typed result of an answer; ``checked`` applies the limits of a run.
 
         Raises:
             FailError: the answer is an error, or a result of another type or out of its limits.

@@ -115,7 +115,7 @@ def _missing_model(bench: Bench) -> str:
 
 @_check("load", "device, precision and load_s: finite seconds, not more than passed")
 def _load(bench: Bench) -> str:
-    """The time to load is a result of its own, and later calls rely on its completion."""
+    """The time to load is a separate result, and later calls rely on its completion."""
     client = bench.greeted()
     reply = bench.call(client, m.Method.LOAD, bench.load_params())
     result = bench.result_of(
@@ -127,7 +127,7 @@ def _load(bench: Bench) -> str:
 
 @_check("transcribe", "a result of the types in the schema, within the limits of the protocol")
 def _transcribe(bench: Bench) -> str:
-    """The tool cannot use what it cannot read; NaN is not even JSON."""
+    """The tool cannot use an unreadable answer; NaN is not even JSON."""
     client = bench.ready()
     results = []
     for kind in ("warmup", *["timed"] * TIMED_CALLS):
@@ -277,7 +277,7 @@ def _end_of_input(bench: Bench, client: Client, limit_s: float, doing: str) -> s
 
 @_check("eof-idle", "at the end of stdin the worker exits by itself")
 def _eof_idle(bench: Bench) -> str:
-    """When the tool is killed, it cannot end its workers: they must notice by themselves."""
+    """A killed tool cannot end its workers: they must notice it."""
     bench.retire()
     return _end_of_input(bench, bench.greeted(), bench.subject.eof_idle_s, "idle")
 
@@ -301,7 +301,7 @@ def _eof_busy(bench: Bench) -> str:
 
 @_check("leftovers", "nothing that the worker started outlives it")
 def _leftovers(bench: Bench) -> str:
-    """Helper processes that stay behind hold memory and processor time of the next measurement."""
+    """Leftover helper processes take memory and processor time from the next measurement."""
     if "hello" in bench.unusable:
         raise SkipError("hello failed")
     if bench.leftovers:

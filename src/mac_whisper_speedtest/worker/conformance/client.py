@@ -134,7 +134,7 @@ class Client(WorkerProcess):
             super().kill()
 
     def _last_words(self) -> str:
-        """How a worker that closed its stdout ended, with the end of what it logged."""
+        """How a worker that closed its stdout ended, with the end of its log."""
         status = self.wait(EXIT_GRACE_S)
         if status is None:
             return "closed its stdout but is still running"
