@@ -16,7 +16,7 @@ import click
 import pytest
 
 import mac_whisper_speedtest
-from mac_whisper_speedtest import catalog, reference
+from mac_whisper_speedtest import catalog, paths, reference
 from mac_whisper_speedtest.bundle.fields import POLICIES, structs_in
 from mac_whisper_speedtest.cli import speedtest
 from mac_whisper_speedtest.compare import document
@@ -152,3 +152,14 @@ def _insert(path: Path, before: str, line: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count(f"\n{before}") == 1
     path.write_text(text.replace(f"\n{before}", f"\n{line}{before}"), encoding="utf-8")
+
+
+def test_every_folder_and_variable_that_the_source_names_is_declared() -> None:
+    source = Path(mac_whisper_speedtest.__file__).parent
+    text = "".join(each.read_text(encoding="utf-8") for each in sorted(source.rglob("*.py")))
+    for root, known in (("data", paths.DATA), ("cache", paths.CACHE)):
+        named = set(re.findall(rf'paths\.{root}_dir\(\) / f?"([^"]+)"', text))
+        assert named
+        assert named <= known.keys(), root
+    variables = set(re.findall(r'environ\.get\(\s*"([A-Z_]+)"', text))
+    assert variables <= paths.VARIABLES.keys()

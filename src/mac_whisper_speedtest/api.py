@@ -50,7 +50,7 @@ class Results:
 
     @property
     def run(self) -> s.Run:
-        """Everything, as docs/results.md describes it."""
+        """Everything, as docs/reference/results.md describes it."""
         return self.source.run
 
     @property

@@ -19,16 +19,18 @@ _Declared = TypeVar("_Declared")
 class Word(StrEnum):
     """A word of results or of output that stands for something, with what it stands for.
 
-    A member is written as the word and its meaning, as Markdown in one line.
+    A member is written as the word, its meaning and, where there is something, what to do about it,
+    as Markdown in one line.
     """
 
     meaning: str
+    action: str
 
-    def __new__(cls, word: str, meaning: str = "") -> Self:
-        """A word and its meaning."""
+    def __new__(cls, word: str, meaning: str = "", action: str = "") -> Self:
+        """A word, its meaning, and what to do about it."""
         member = str.__new__(cls, word)
         member._value_ = word
-        member.meaning = meaning
+        member.meaning, member.action = meaning, action
         return member
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from mac_whisper_speedtest.declared import Word
 from mac_whisper_speedtest.printable import printable
 
 if TYPE_CHECKING:
@@ -42,6 +43,24 @@ class ExitCode(IntEnum):
     DOWNLOAD = 10, "something could not be fetched"
     REGRESSION = 11, "compare, history: something that --fail-on names was found"
     INTERRUPTED = 130, "Ctrl-C, SIGTERM or SIGHUP"
+
+
+class ErrorClass(Word):
+    """Why a worker or a round ended, where no exception of a backend says it."""
+
+    DEADLINE = "Deadline", "`timeout`: a stage's deadline passed"
+    EXIT = "Exit", "`crashed`: it exited with the status in `exit_code`"
+    KERNEL_OUT_OF_MEMORY = "KernelOutOfMemory", "`out_of_memory`: the kernel killed it for memory"
+    MEMORY_LIMIT = "MemoryLimit", "`out_of_memory`: it outgrew its limit and was killed"
+    PROTOCOL_VIOLATION = "ProtocolViolation", "`protocol_violation`: the message says what is wrong"
+    SILENT_EXIT = "SilentExit", "`protocol_violation`: it exited with status 0 without answering"
+    JOURNAL_LINE = "JournalLine", "`protocol_violation`: a line of the journal cannot be true"
+    NOT_INSTALLED = "NotInstalled", "`unavailable`: the message says what to type"
+    UNAVAILABLE = "Unavailable", "`unavailable`: no weights; the message says what to type"
+    FAILED_BEFORE = "FailedBefore", "`skipped`: an earlier round of the cell failed"
+    STOPPED = "Stopped", "`skipped`: `--fail-fast` or `--max-failures`"
+    INTERRUPTED = "Interrupted", "`skipped`: cut off by the user, or because the tool was killed"
+    BUDGET = "Budget", "`ok`: the time of `--max-time` was used up"
 
 
 class SpeedtestError(Exception):

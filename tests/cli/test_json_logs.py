@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -105,17 +104,6 @@ def test_every_event_of_the_journal_and_of_the_log_alone_has_an_entry() -> None:
     described = {each["$ref"].rpartition("/")[2] for each in SCHEMA["oneOf"]}
     found = {SCHEMA["$defs"][name]["properties"]["event"]["enum"][0] for name in described}
     assert found == tags | {"announce", "visit", "slow", "log"}
-
-
-def test_the_page_lists_the_envelope_and_every_level() -> None:
-    page = (DOCS / "results.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", page, flags=re.MULTILINE)
-    (text,) = [each for each in section if each.startswith("`--json-logs`")]
-    for name in ("schema_version", "time_s", "level", "event", *progress.LEVELS):
-        assert f"`{name}`" in text
-    for name in (*progress.LEFT_OUT, *progress.RENAMED.values()):
-        assert f"`{name}`" in text
-    assert f"`schema_version` | integer | {progress.SCHEMA_VERSION}" in text
 
 
 def test_every_line_of_a_real_run_keeps_to_the_schema(one_run: Finished) -> None:

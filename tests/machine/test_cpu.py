@@ -255,7 +255,7 @@ def test_a_worker_that_is_gone_gives_reasons_and_no_figures() -> None:
     probe.begin(Target(process.pid))
     ended(process)
     figures = probe.end(Target(process.pid))
-    assert set(figures) == set(cpu.UNITS)
+    assert set(figures) == set(cpu.READINGS)
     assert all(each.value is None and each.reason for each in figures.values())
 
 

@@ -23,6 +23,7 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.schema.base import kept
 
 # ``--json-logs``: progress as JSON lines, in one schema for all commands.
 
@@ -38,33 +39,33 @@ RENAMED = {"level": "interval_level"}
 class Announce(s.Struct, frozen=True, kw_only=True, tag="announce", tag_field="event"):
     """A long step is about to begin, or the user must know something."""
 
-    message: str
+    message: str = kept("in words")
 
 
 class Visit(s.Struct, frozen=True, kw_only=True, tag="visit", tag_field="event"):
-    """A cell is about to be visited; ``rounds`` is the number planned so far."""
+    """A cell is about to be visited."""
 
-    round: int
-    rounds: int
-    cell: str
+    round: int = kept("the round")
+    rounds: int = kept("how many are planned by now, retaken ones left out")
+    cell: str = kept("the cell's id")
 
 
 class Slow(s.Struct, frozen=True, kw_only=True, tag="slow", tag_field="event"):
     """A third of a stage's deadline has passed."""
 
-    cell: str
-    stage: str
-    waited_s: float
-    limit_s: float
+    cell: str = kept("the cell's id")
+    stage: str = kept("the stage of its worker")
+    waited_s: float = kept("how long it has taken")
+    limit_s: float = kept("its deadline")
 
 
 class Log(s.Struct, frozen=True, kw_only=True, tag="log", tag_field="event"):
     """A worker's log line, or its device or precision that differs from the request."""
 
-    message: str
+    message: str = kept("in words")
 
 
-_OWN = (Announce, Visit, Slow, Log)
+OWN = (Announce, Visit, Slow, Log)
 
 
 class JsonLines(Observer):
@@ -114,7 +115,12 @@ class JsonLines(Observer):
 
 
 def level_of(event: s.Event) -> str:
-    """How loud a line of the journal is in the log."""
+    """The level of a line of the journal.
+
+    A worker that did not end ``ok`` is an ``error``; ``effective`` and ``metered`` are ``debug``. A
+    ``warning`` is a sample that failed or was disturbed, a load that fell back, a round that was
+    flagged or skipped for another reason than its time, and a run that did not complete.
+    """
     if isinstance(event, s.WorkerEnded) and event.status != "ok":
         return "error"
     if isinstance(event, s.Effective | s.Metered):
@@ -153,7 +159,7 @@ def _strict(value: Any) -> Any:
 
 def document() -> dict[str, Any]:
     """The schema of a line, JSON Schema 2020-12. Objects are open: fields may be added."""
-    kinds = (*_OWN, *get_args(s.Event))
+    kinds = (*OWN, *get_args(s.Event))
     _, components = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     for schema in components.values():
         # Compilers before Python 3.13 keep a docstring's indentation, later ones remove it.
@@ -165,7 +171,7 @@ def document() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:mac-whisper-speedtest:json-logs:{SCHEMA_VERSION}",
         "title": f"A line of --json-logs, version {SCHEMA_VERSION}",
-        "description": "`event` names its kind. results.md describes the fields.",
+        "description": "`event` names its kind; see docs/reference/json-logs.md.",
         "oneOf": [{"$ref": f"#/$defs/{name}"} for name in lines],
         "$defs": lines | parts,
     }

@@ -102,7 +102,7 @@ def export(
     """Write RUNs for other programs: a number, a path, a tag, a run id, "latest" or a bundle.
 
     Figures are those of `speedtest show`. json is the whole run as run.json, of several
-    runs a list of these; every other format is one table. docs/results.md describes the columns.
+    runs a list of these; every other format is one table.
 
     \b
     speedtest export latest -o cells.csv

@@ -1,4 +1,4 @@
-"""Writes runs as JSON (everything) or as tables in several formats; see docs/results.md."""
+"""Writes runs as JSON (everything) or as tables in several formats."""
 
 from __future__ import annotations
 
@@ -64,10 +64,12 @@ def _write_jsonl(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
 
 
 def _write_csv(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
+    """RFC 4180 in UTF-8 with a header line; control characters become U+FFFD."""
     csv.write_csv(table.columns, table.values(runs), stream)
 
 
 def _write_tsv(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
+    r"""One line per row without quotes, a header line first; escapes are ``\t \n \r \\``."""
     csv.write_tsv(table.columns, table.values(runs), stream)
 
 

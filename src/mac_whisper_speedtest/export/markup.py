@@ -21,7 +21,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
 
 
 def write_markdown(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
-    """A table in GitHub's Markdown, with the brief columns and :func:`brief_text`."""
+    """A table in GitHub's Markdown with the brief columns, as reports show them."""
     brief = table.brief()
     stream.write(_row(column.name for column in brief.columns))
     stream.write(_row("---:" if each.kind in _NUMBERS else "---" for each in brief.columns))

@@ -36,7 +36,7 @@ def check_installed() -> None:
 
 
 def write_parquet(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
-    """One row group per 65536 rows. Raises UsageError without pyarrow."""
+    """With the types of the columns, compressed by zstd; needs pyarrow, else a UsageError."""
     check_installed()
     import pyarrow as pa
     from pyarrow import parquet

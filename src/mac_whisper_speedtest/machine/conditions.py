@@ -6,8 +6,9 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from mac_whisper_speedtest.declared import Doc
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import memory, nvml, power
 from mac_whisper_speedtest.machine.nvml import Nvml
@@ -93,35 +94,44 @@ class Conditions:
     """The state of the machine at one moment; ``None`` where ``unknown`` has the reason.
 
     Attributes:
-        load_average_1m: threads that ran or waited, over a minute, including the tool's own worker.
-        memory_pressure: ``normal``, ``warning`` or ``critical`` on macOS.
-        memory_stall_share: Linux: share of the last 10 s in which a task waited for memory.
-        thermal_pressure: macOS: ``nominal`` to ``sleeping``.
-        hottest_c: Linux: the hottest zone, in °C.
-        zones_reached: Linux: zones that have reached a trip point at which the kernel acts.
-        gpu_throttle: why NVIDIA GPUs are throttled; empty if they are not. Once a worker has named
-            its own, of those that workers have named only, here and below.
-        gpu_clocks_mhz: of the multiprocessors of NVIDIA GPUs.
-        cpu_mhz: Linux: the highest clock of some cores.
-        cpu_limit_mhz: Linux: the highest clock that the system allows.
-        power_source: ``mains`` or ``battery``.
-        power_mode: ``low``, ``automatic`` or ``high``.
         unknown: the reason, by the name of the field that is ``None``.
     """
 
-    load_average_1m: float | None = None
-    swap_used_bytes: int | None = None
-    memory_pressure: str | None = None
-    memory_stall_share: float | None = None
-    thermal_pressure: str | None = None
-    hottest_c: float | None = None
-    zones_reached: tuple[str, ...] | None = None
-    gpu_throttle: tuple[str, ...] | None = None
-    gpu_clocks_mhz: tuple[int, ...] | None = None
-    cpu_mhz: float | None = None
-    cpu_limit_mhz: float | None = None
-    power_source: str | None = None
-    power_mode: str | None = None
+    load_average_1m: Annotated[
+        float | None,
+        Doc("threads that ran or waited, over a minute; the worker's are in it", "threads"),
+    ] = None
+    swap_used_bytes: Annotated[int | None, Doc("in swap", "byte")] = None
+    memory_pressure: Annotated[str | None, Doc("macOS: `normal`, `warning` or `critical`")] = None
+    memory_stall_share: Annotated[
+        float | None,
+        Doc("Linux: of the last 10 s, in which some task waited for memory", "fraction"),
+    ] = None
+    thermal_pressure: Annotated[
+        str | None, Doc("macOS: `nominal`, `moderate`, `heavy`, `trapping` or `sleeping`")
+    ] = None
+    hottest_c: Annotated[float | None, Doc("Linux: the hottest thermal zone", "°C")] = None
+    zones_reached: Annotated[
+        tuple[str, ...] | None, Doc("Linux: thermal zones at a trip point at which the kernel acts")
+    ] = None
+    gpu_throttle: Annotated[
+        tuple[str, ...] | None,
+        Doc(
+            "NVIDIA: why GPUs are held back; empty: they are not. Once workers have named "
+            "theirs, of those"
+        ),
+    ] = None
+    gpu_clocks_mhz: Annotated[
+        tuple[int, ...] | None, Doc("NVIDIA: clocks of the multiprocessors of these GPUs", "MHz")
+    ] = None
+    cpu_mhz: Annotated[
+        float | None, Doc("Linux: the highest clock of up to eight cores at that moment", "MHz")
+    ] = None
+    cpu_limit_mhz: Annotated[
+        float | None, Doc("Linux: the highest clock that the system allows", "MHz")
+    ] = None
+    power_source: Annotated[str | None, Doc("`mains` or `battery`")] = None
+    power_mode: Annotated[str | None, Doc("`low`, `automatic` or `high`")] = None
     unknown: dict[str, str] = field(default_factory=dict)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from mac_whisper_speedtest.declared import Doc
 from mac_whisper_speedtest.machine import apple, macos
 from mac_whisper_speedtest.machine.contention import FREE_SHARE
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
@@ -78,15 +79,15 @@ def _children(path: str) -> list[int]:
         return []
 
 
-UNITS = {
-    "wall_s": "s",
-    "cpu_s": "s",
-    "cores_used": "cores",
-    "outside_cpu_s": "s",
-    "outside_share": "cores",
-    "disturbing_s": "s",
-    "efficiency_cpu_s": "s",
-    "cpu_resolution_s": "s",
+READINGS = {
+    "wall_s": Doc("time between the two looks", "s"),
+    "cpu_s": Doc("processor time of the worker's tree; `tree_cpu_s` of a sample", "s"),
+    "cores_used": Doc("`cpu_s` ÷ `wall_s`", "cores"),
+    "outside_cpu_s": Doc("busy time of the machine less that of the tree and this tool", "s"),
+    "outside_share": Doc("`outside_cpu_s` ÷ `wall_s`", "cores"),
+    "disturbing_s": Doc("`outside_cpu_s` less what is tolerated on efficiency cores", "s"),
+    "efficiency_cpu_s": Doc("what of `cpu_s` was on a Mac's efficiency cores", "s"),
+    "cpu_resolution_s": Doc("by how much `outside_cpu_s` may be wrong: ticks", "s"),
 }
 
 _BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
@@ -214,7 +215,7 @@ def readings(used: CpuUsage) -> dict[str, Reading]:
     """The figures of a span, by name."""
     quality = f"±{used.resolution_s:.3f} s"
     if used.wall_s <= 0:
-        return unmeasured(UNITS, "no time passed")
+        return unmeasured(READINGS, "no time passed")
     share = used.outside_cpu_s / used.wall_s
     open_share = used.resolution_s / used.wall_s
     too_short = f"{used.wall_s:.3f} s are too short for counters with an error of {quality[1:]}"
@@ -235,8 +236,8 @@ def readings(used: CpuUsage) -> dict[str, Reading]:
 class Cpu:
     """Processor time over a span.
 
-    Its figures are in `UNITS`. ``outside_share`` is ``outside_cpu_s / wall_s``: the mean number of
-    cores busy with other work. ``disturbing_s`` is the part of ``outside_cpu_s`` by which a sample
+    Its figures are in `READINGS`. ``outside_share`` is the mean number of cores busy with other
+    work. ``disturbing_s`` is the part of ``outside_cpu_s`` by which a sample
     is judged: on Macs with efficiency cores, without half of these.
 
     Limits: in a container the counters may be the whole machine's or only its own. Work that system
@@ -268,7 +269,7 @@ class Cpu:
                 len(self._slow),
             )
         )
-        return unmeasured(UNITS, used.reason) if isinstance(used, Unknown) else readings(used)
+        return unmeasured(READINGS, used.reason) if isinstance(used, Unknown) else readings(used)
 
     def _counters_before(self, pid: int) -> CpuCounters:
         tree = tree_times(pid)

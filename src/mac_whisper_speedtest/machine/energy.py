@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from mac_whisper_speedtest.declared import Doc
 from mac_whisper_speedtest.machine import apple, nvml
 from mac_whisper_speedtest.machine.nvml import Nvml
-from mac_whisper_speedtest.machine.probe import MACHINE, Reading, Target
+from mac_whisper_speedtest.machine.probe import MACHINE, Quality, Reading, Target
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, require
 
 SHORTEST_WINDOW_S = 1.0
@@ -162,7 +163,7 @@ def energy_use(windows: Sequence[Window], idle: Window | Unknown, audio_s: float
         return EnergyUse(Reading(None, "J/h", why), power, rest, domains)
     flags = [_quality(windows, idle)]
     if above < NEAR_IDLE_SHARE * rest_j:
-        flags.append("near idle")
+        flags.append(Quality.NEAR_IDLE)
     quality = ", ".join(filter(None, flags))
     per_hour = Reading(_HOUR_S * above / audio_s, "J/h", quality=quality)
     return EnergyUse(per_hour, power, rest, domains)
@@ -189,8 +190,19 @@ def _shared_domains(windows: Iterable[Window]) -> tuple[str, ...]:
 def _quality(windows: Sequence[Window], idle: Window) -> str:
     flags = {flag for window in [*windows, idle] for flag in window.quality.split(", ") if flag}
     if min(window.seconds for window in windows) < COARSE_BELOW_S:
-        flags.add("coarse")
+        flags.add(Quality.COARSE)
     return ", ".join(sorted(flags))
+
+
+READINGS = {
+    "energy_wall_s": Doc("time between the two looks at the counters", "s"),
+    "energy_j": Doc("of all domains in between; not known below 1 s", "J"),
+    "energy_<domain>_j": Doc("of one domain", "J"),
+    "idle_energy_wall_s": Doc("how long the machine was left alone before any worker", "s"),
+    "idle_energy_<domain>_j": Doc("of one domain meanwhile", "J"),
+}
+"""Domains do not overlap: ``package-0``, ``package-0-dram``, ... (RAPL), ``gpu0``, ... (NVIDIA),
+``cpu``, ``gpu``, ``gpu_sram``, ``ane``, ``dram`` (Apple silicon)."""
 
 
 class EnergyCounter(Protocol):
@@ -371,7 +383,7 @@ class NvmlEnergy:
     """
 
     name = "nvml"
-    quality = "sampled"
+    quality: str = Quality.SAMPLED
 
     def __init__(self, library: Nvml | Unknown) -> None:
         self._nvml = library
@@ -395,7 +407,7 @@ class AppleEnergy:
     """
 
     name = "apple"
-    quality = "estimate"
+    quality: str = Quality.ESTIMATE
 
     def __init__(self, monitor: Any) -> None:
         """Read ``monitor``, an ``AppleEnergyMonitor``, or an `Unknown` in its place."""

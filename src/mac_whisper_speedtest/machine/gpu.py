@@ -9,9 +9,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
+from mac_whisper_speedtest.declared import Doc
 from mac_whisper_speedtest.machine import cpu, nvml
 from mac_whisper_speedtest.machine.nvml import OPEN_TIMEOUT_S, Gpu, Nvml
-from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
+from mac_whisper_speedtest.machine.probe import Quality, Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
 
 _APPLES = frozenset({"metal", "mps", "coreml"})
@@ -50,7 +51,10 @@ COST_SHARE = 0.0025
 _POLLS_PER_WALK = 20
 """The worker's tree is walked once a second, because that costs more than querying the driver."""
 
-UNITS = {"gpu_peak_bytes": "bytes", "gpu_polls": ""}
+READINGS = {
+    "gpu_peak_bytes": Doc("the most device memory of the tree, polled every 50 ms", "bytes"),
+    "gpu_polls": Doc("how often it was polled"),
+}
 
 
 @dataclass(slots=True)
@@ -126,15 +130,15 @@ class GpuMemory:
         self._over.set()
         library, gpu = self._nvml, self._gpu
         if isinstance(library, Unknown):
-            return unmeasured(UNITS, library.reason)
+            return unmeasured(READINGS, library.reason)
         if isinstance(gpu, Unknown):
-            return unmeasured(UNITS, gpu.reason)
+            return unmeasured(READINGS, gpu.reason)
         if target.pid is None or self._thread is None:
-            return unmeasured(UNITS, "there is no worker to meter")
+            return unmeasured(READINGS, "there is no worker to meter")
         self._thread.join(OPEN_TIMEOUT_S)
         stuck, self._thread = self._thread.is_alive(), None
         if stuck:
-            return unmeasured(UNITS, "the driver does not answer")
+            return unmeasured(READINGS, "the driver does not answer")
         self._poll(library, gpu, _tree(target.pid))
         return readings(self._peak, self._rest[gpu.name][0])
 
@@ -197,7 +201,7 @@ def readings(peak: Peak, rest: int | Unknown) -> dict[str, Reading]:
         rest: bytes in use on the worker's GPU before the worker started.
     """
     if not peak.polls:
-        return unmeasured(UNITS, peak.reason or "NVML was never polled")
+        return unmeasured(READINGS, peak.reason or "NVML was never polled")
     polls = Reading(peak.polls, "")
     if peak.own is not None:
         return {"gpu_peak_bytes": Reading(peak.own, "bytes"), "gpu_polls": polls}
@@ -211,4 +215,7 @@ def readings(peak: Peak, rest: int | Unknown) -> dict[str, Reading]:
         why = "the driver shows no process of the worker, and GPU memory did not rise"
     if why:
         return {"gpu_peak_bytes": Reading(None, "bytes", why), "gpu_polls": polls}
-    return {"gpu_peak_bytes": Reading(rise, "bytes", quality="device total"), "gpu_polls": polls}
+    return {
+        "gpu_peak_bytes": Reading(rise, "bytes", quality=Quality.DEVICE_TOTAL),
+        "gpu_polls": polls,
+    }

@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
+from mac_whisper_speedtest.declared import Doc
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import cgroup, cpu, macos
 from mac_whisper_speedtest.machine.macos import Rusage, SwapCounts
-from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
+from mac_whisper_speedtest.machine.probe import Quality, Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt, require
 
-LINUX_UNITS = {
-    "rss_bytes": "bytes",
-    "peak_rss_bytes": "bytes",
-    "tree_peak_rss_bytes": "bytes",
-    "cgroup_peak_bytes": "bytes",
+LINUX_READINGS = {
+    "rss_bytes": Doc("resident memory of the worker and all that it started", "bytes"),
+    "peak_rss_bytes": Doc("the worker's own highest since it started (`VmHWM`)", "bytes"),
+    "tree_peak_rss_bytes": Doc("the sum of these of all its processes", "bytes"),
+    "cgroup_peak_bytes": Doc("the highest of its control group, if it rose in between", "bytes"),
 }
 
 
@@ -45,7 +46,7 @@ class LinuxMemory:
     def end(self, target: Target) -> dict[str, Reading]:
         """Read the peaks."""
         found = attempt(lambda: self._tree(target.worker))
-        figures = unmeasured(LINUX_UNITS, found.reason) if isinstance(found, Unknown) else found
+        figures = unmeasured(LINUX_READINGS, found.reason) if isinstance(found, Unknown) else found
         figures["cgroup_peak_bytes"] = risen_peak(self._group_before, self._group_peak(target))
         return figures
 
@@ -70,7 +71,7 @@ def status_figures(texts: list[str]) -> dict[str, Reading]:
     return {
         "rss_bytes": _sum(rss, "VmRSS"),
         "peak_rss_bytes": _sum(peaks[:1], "VmHWM"),
-        "tree_peak_rss_bytes": _sum(peaks, "VmHWM", "upper bound" if len(peaks) > 1 else ""),
+        "tree_peak_rss_bytes": _sum(peaks, "VmHWM", Quality.UPPER_BOUND if len(peaks) > 1 else ""),
     }
 
 
@@ -81,7 +82,7 @@ def risen_peak(before: int | Unknown, after: int | Unknown) -> Reading:
         return rise
     if rise.value <= 0:
         return Reading(None, "bytes", "the control group's peak is from before this span")
-    return Reading(after, "bytes", quality="whole control group")
+    return Reading(after, "bytes", quality=Quality.CONTROL_GROUP)
 
 
 def _field(text: str, name: str) -> int | None:
@@ -99,12 +100,14 @@ def _sum(values: list[int | None], name: str, quality: str = "") -> Reading:
 # Footprints on macOS.
 
 
-MACOS_UNITS = {
-    "rss_bytes": "bytes",
-    "footprint_bytes": "bytes",
-    "peak_footprint_bytes": "bytes",
-    "neural_footprint_bytes": "bytes",
-    "peak_neural_footprint_bytes": "bytes",
+MACOS_READINGS = {
+    "rss_bytes": LINUX_READINGS["rss_bytes"],
+    "footprint_bytes": Doc(
+        "physical footprint of the tree: with Metal's buffers and compressed pages", "bytes"
+    ),
+    "peak_footprint_bytes": Doc("the sum of the highest footprints of its processes", "bytes"),
+    "neural_footprint_bytes": Doc("the Neural Engine's, which the footprint omits", "bytes"),
+    "peak_neural_footprint_bytes": Doc("its highest", "bytes"),
 }
 
 
@@ -127,7 +130,7 @@ class MacMemory:
     def end(self, target: Target) -> dict[str, Reading]:
         """Read the peaks."""
         found = attempt(lambda: rusage_figures(mac_tree(target.worker, self._query)))
-        return unmeasured(MACOS_UNITS, found.reason) if isinstance(found, Unknown) else found
+        return unmeasured(MACOS_READINGS, found.reason) if isinstance(found, Unknown) else found
 
 
 def mac_tree(pid: int, query: Callable[[int], Rusage] = macos.process_rusage) -> list[Rusage]:
@@ -156,7 +159,7 @@ def peak_footprint(pid: int) -> int | None:
 
 def rusage_figures(processes: Sequence[Rusage]) -> dict[str, Reading]:
     """The sums over a tree's processes (one at least), by name."""
-    bound = "upper bound" if len(processes) > 1 else ""
+    bound = Quality.UPPER_BOUND if len(processes) > 1 else ""
     return {
         "rss_bytes": Reading(sum(each.resident for each in processes), "bytes"),
         "footprint_bytes": Reading(sum(each.footprint for each in processes), "bytes"),
@@ -232,7 +235,11 @@ def linux_pressure(text: Answer) -> float | Unknown:
     return float(found[1]) / 100 if found else Unknown("/proc/pressure has no avg10")
 
 
-SWAP_UNITS = {"swap_used_bytes": "bytes", "swap_grew_bytes": "bytes", "swapped_bytes": "bytes"}
+SWAP_READINGS = {
+    "swap_used_bytes": Doc("in swap, of the whole machine", "bytes"),
+    "swap_grew_bytes": Doc("by how much that grew; below 0 where it shrank", "bytes"),
+    "swapped_bytes": Doc("what went to swap and came back in between", "bytes"),
+}
 
 
 class Swap:
@@ -256,7 +263,7 @@ class Swap:
         """Read again, and return the differences."""
         used = swap_used(self._reader)
         if isinstance(used, Unknown):
-            return unmeasured(SWAP_UNITS, used.reason)
+            return unmeasured(SWAP_READINGS, used.reason)
         return {
             "swap_used_bytes": Reading(used, "bytes"),
             "swap_grew_bytes": _difference(self._used, used),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mac_whisper_speedtest.backends.cuda import UsedGpu
+from mac_whisper_speedtest.declared import Doc, Word
 from mac_whisper_speedtest.machine.reader import Unknown, require
 
 
@@ -18,7 +19,7 @@ class Reading:
         value: ``None`` where it is not known.
         unit: for example ``s``, ``bytes``, ``cores``, ``J``, ``W``.
         reason: why it is not known; empty where it is.
-        quality: a restriction on how far to trust it: ``upper bound``, ``estimate``.
+        quality: a restriction on how far to trust it: words of `Quality`.
     """
 
     value: float | None
@@ -58,6 +59,18 @@ class Probe(Protocol):
         """Read after the span, and return every figure by its name. Never raises."""
 
 
-def unmeasured(units: Mapping[str, str], reason: str) -> dict[str, Reading]:
-    """The same reason for all figures of a probe; ``units`` has their units by name."""
-    return {name: Reading(None, unit, reason) for name, unit in units.items()}
+class Quality(Word):
+    """How far to trust a reading or a figure; several are joined by commas."""
+
+    UPPER_BOUND = "upper bound", "a sum of peaks that need not have been reached at once"
+    CONTROL_GROUP = "whole control group", "not the worker's alone: its whole control group"
+    DEVICE_TOTAL = "device total", "not the worker's alone: the rise on its GPU, by all programs"
+    ESTIMATE = "estimate", "energy by the chip's own model, not by a sensor"
+    SAMPLED = "sampled", "the sensor behind the counter is read only now and then"
+    COARSE = "coarse", "energy of a window below 5 s"
+    NEAR_IDLE = "near idle", "the work added less than 10 % to what the idle machine takes"
+
+
+def unmeasured(figures: Mapping[str, Doc], reason: str) -> dict[str, Reading]:
+    """The same reason for all figures of a probe, which are declared by name."""
+    return {name: Reading(None, figure.unit, reason) for name, figure in figures.items()}

@@ -16,10 +16,12 @@ from mac_whisper_speedtest.reference import (
     backends,
     commands,
     fields,
+    folders,
     locks,
     models,
     protocol,
     weights,
+    words,
 )
 from mac_whisper_speedtest.reference.markdown import docstring, page, table
 from mac_whisper_speedtest.worker import schema
@@ -57,8 +59,11 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "run-options.md": commands.run_options,
     "exit-codes.md": commands.exit_codes,
     "results.md": fields.results,
+    "words.md": words.in_results,
+    "json-logs.md": words.logs,
     "columns.md": fields.columns,
     "index.md": fields.index,
+    "folders.md": folders.folders,
     "bundles.md": fields.bundles,
     "compare.md": fields.comparison,
     "backends.md": backends.backends,

@@ -8,9 +8,9 @@ from typing import get_args, get_origin
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.compare import document, fail_on
 from mac_whisper_speedtest.declared import FieldPolicy
-from mac_whisper_speedtest.export import tables
+from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.leaderboard import site
-from mac_whisper_speedtest.reference.markdown import page, table
+from mac_whisper_speedtest.reference.markdown import docstring, page, table
 from mac_whisper_speedtest.reference.structs import (
     PLAIN,
     declared_fields,
@@ -28,10 +28,11 @@ def results() -> str:
     parts = [each for each in documented(s.Run, s.Event) if each not in events]
     return page(
         "Reference: fields of results",
-        "What the files of a run hold; [results.md](../results.md) explains it. JSON is UTF-8, and "
-        "has no NaN and no infinity. Times are in seconds and sizes in bytes. Rounds, attempts and "
-        "samples count from 0. *Null when* is “–” for a field that is never null. `object` means "
-        "an object whose values all have the type that is named.",
+        "What the files of a run hold; their words are in [words.md](words.md). "
+        f"`schema_version` is {s.SCHEMA_VERSION}: within a version no field is removed, renamed, "
+        "or given another meaning, unit or type; fields may be added. Times are in seconds and "
+        "sizes in bytes. Rounds, attempts and samples count from 0. *Null when* is “–” for a field "
+        "that is never null.",
         "## `run.json` and `manifest.json`",
         "`run.json` is a `Run`, `manifest.json` is a `Manifest`.",
         *map(struct_section, parts),
@@ -54,9 +55,16 @@ def columns() -> str:
     ]
     return page(
         "Reference: columns of exports",
-        "[results.md](../results.md#export) explains formats and tables. *In `run.json`* says "
-        "where the value stands there. Columns that are bold are in tables that are made to be "
-        "looked at.",
+        "Of `speedtest export`. *In `run.json`* says where the value stands there. Bold columns "
+        "are in tables for people. The metadata of a Parquet file has them, too.",
+        "## Formats",
+        table(
+            ("format", "what it is"),
+            ([f"`{each}`", docstring(make)] for each, make in files.FORMATS.items()),
+        ),
+        "What is not known is null in `json`, `jsonl` and `parquet`, and empty elsewhere. A list "
+        "is joined by `; `. In `csv` and `tsv` a text that a spreadsheet would take for a formula "
+        "gets an apostrophe in front.",
         "## Cells",
         _columns(tables.CELLS.columns),
         "## Samples",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from rich.console import RenderableType
 from rich.text import Text
 
+from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import clipped, printable_line
 from mac_whisper_speedtest.report import headlines, terminal
@@ -151,7 +152,7 @@ def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[tuple[s
         if ending.status not in {"ok", "skipped"}:
             stage = f" in {ending.stage}" if ending.stage else ""
             yield f"{ending.status}{stage}", ending.message
-        elif ending.error_class in {"Interrupted", "Stopped"}:
+        elif ending.error_class in {ErrorClass.INTERRUPTED, ErrorClass.STOPPED}:
             yield "skipped", ending.message
     if cell.contract.effective and not cell.contract.deviations:
         for remark in cell.contract.remarks:

@@ -15,6 +15,7 @@ from mac_whisper_speedtest.backends.contract import (
     SettingValue,
     deviations,
 )
+from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.request import first_rounds
 from mac_whisper_speedtest.results import schema as s
 
@@ -208,7 +209,7 @@ def _endings(events: Sequence[s.Event]) -> list[s.EndingResult]:
 
 
 def _cut_off(worker: s.WorkerStarted) -> s.EndingResult:
-    ending = _not_run(worker.round, "skipped", "Interrupted", "interrupted while it ran")
+    ending = _not_run(worker.round, "skipped", ErrorClass.INTERRUPTED, "interrupted while it ran")
     return msgspec.structs.replace(ending, attempt=worker.attempt)
 
 

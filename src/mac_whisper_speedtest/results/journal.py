@@ -19,7 +19,7 @@ from typing import Annotated, Self
 import msgspec
 
 from mac_whisper_speedtest import files, limits
-from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.errors import ErrorClass, StorageError
 from mac_whisper_speedtest.limits import LONGEST_LINE, LONGEST_MESSAGE, LONGEST_S, LimitError
 from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.results.plausible import EventChecker, ImplausibleError
@@ -277,7 +277,7 @@ def read_journal(path: Path, manifest: Manifest | None = None) -> JournalContent
                 cell=cell,
                 round=lines.round,
                 status="protocol_violation",
-                error_class="JournalLine",
+                error_class=ErrorClass.JOURNAL_LINE,
                 message=f"{lines}: left out",
             ),
         )

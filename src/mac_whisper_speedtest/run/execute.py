@@ -14,6 +14,7 @@ import psutil
 
 from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.backends.cuda import UsedGpu
+from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import caches as compile_caches
 from mac_whisper_speedtest.machine import contention, cpu, host, memory, nvml
@@ -63,7 +64,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
             ending = WorkerExit(
                 Status.UNAVAILABLE,
                 m.Stage.SPAWN,
-                "NotInstalled",
+                ErrorClass.NOT_INSTALLED,
                 not_installed(task.cell.backend),
             )
         else:

@@ -12,6 +12,7 @@ import msgspec
 
 from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.catalog import Timeouts
+from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.observer import Observer
@@ -195,14 +196,17 @@ class Rounds:
 
         unavailable = self.prepared.unavailable
         if name in unavailable:
-            return skipped("unavailable", "Unavailable", unavailable[name])
+            return skipped("unavailable", ErrorClass.UNAVAILABLE, unavailable[name])
         if name in self.failed:
-            return skipped("skipped", "FailedBefore", "an earlier round of this cell failed")
+            return skipped(
+                "skipped", ErrorClass.FAILED_BEFORE, "an earlier round of this cell failed"
+            )
         if self.stopped:
-            return skipped("skipped", "Stopped", self.stopped)
+            return skipped("skipped", ErrorClass.STOPPED, self.stopped)
         if not self.budgets[name].round_worthwhile():
             limit = self.budgets[name].limit_s
-            return skipped("ok", "Budget", f"the cell's --max-time of {limit:g} s was used up")
+            words = f"the cell's --max-time of {limit:g} s was used up"
+            return skipped("ok", ErrorClass.BUDGET, words)
         return None
 
     def _reason_to_stop(self, name: str) -> str:

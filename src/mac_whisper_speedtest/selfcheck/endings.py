@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok
+from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.selfcheck.bench import (
     SEND,
     Figures,
@@ -25,11 +26,11 @@ from mac_whisper_speedtest.worker.ownership import marked_processes
 
 ENDINGS = {
     "killed": ("", "killed by the tool"),
-    "exit": ("crashed", "Exit"),
+    "exit": ("crashed", ErrorClass.EXIT),
     "SIGSEGV": ("crashed", "SIGSEGV"),
     "SIGKILL": ("crashed", "SIGKILL"),
-    "memory": ("out_of_memory", "MemoryLimit"),
-    "memory of a GPU": ("out_of_memory", "MemoryLimit"),
+    "memory": ("out_of_memory", ErrorClass.MEMORY_LIMIT),
+    "memory of a GPU": ("out_of_memory", ErrorClass.MEMORY_LIMIT),
 }
 """What ends a worker → the status and the class of error that must be reported."""
 ROOM = 256 << 20

@@ -7,8 +7,8 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from mac_whisper_speedtest.declared import Word
 from mac_whisper_speedtest.stats import intervals, quantiles
 from mac_whisper_speedtest.stats.intervals import Interval
 
@@ -16,13 +16,16 @@ MARGIN = 0.02
 """Smallest difference that matters in practice, as a fraction: closer cells count as the same."""
 
 
-class Verdict(StrEnum):
-    """nvbench's terms, with SAME for cells shown to be equal."""
+class Verdict(Word):
+    """On the interval of a ratio of times, and the margin: the difference that counts.
 
-    FASTER = "FASTER"
-    SLOWER = "SLOWER"
-    SAME = "SAME"
-    AMBIGUOUS = "AMBIGUOUS"
+    nvbench's terms, with SAME for cells shown to be equal.
+    """
+
+    FASTER = "FASTER", "the whole interval is below 1 ÷ (1 + margin)"
+    SLOWER = "SLOWER", "the whole interval is above 1 + margin"
+    SAME = "SAME", "the whole interval is within the margin: shown to be equal"
+    AMBIGUOUS = "AMBIGUOUS", "none of these: more rounds would tell"
 
 
 OPPOSITE = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}

@@ -12,11 +12,13 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.results import memory as memory_figures
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import counted
 from mac_whisper_speedtest.results.memory import MemoryFigure
+from mac_whisper_speedtest.results.schema.words import FindingKind
 from mac_whisper_speedtest.summary import contract_findings, text_findings
 from mac_whisper_speedtest.summary import samples as cell_samples
 
@@ -97,34 +99,34 @@ def findings_for_cell(
     """
     figure = memory_figures.figure_on(run.manifest.machine.os)
     by_kind = (
-        ("contract", contract_findings.contract(cell)),
+        (FindingKind.CONTRACT, contract_findings.contract(cell)),
         (
-            "device",
+            FindingKind.DEVICE,
             [
                 *contract_findings.device(cell),
                 *contract_findings.unused_gpu(cell, run.manifest.machine),
                 *contract_findings.older_build(cell, run.manifest.machine),
             ],
         ),
-        ("precision", contract_findings.precision(cell)),
-        ("text", text_findings.differing(cell)),
-        ("loop", text_findings.loop(cell)),
-        ("silence", text_findings.silence(cell)),
-        ("failed", text_findings.failures(timed)),
-        ("clock", clock(cell, timed)),
-        ("first call", first_call(cell)),
-        ("threads", threads(timed, run.manifest.request.threads)),
-        ("drift", drift(timed)),
-        ("memory", [*memory(cell, figure)] or growth(cell, figure)),
-        ("exit", endings(cell)),
-        ("crash", crashes(cell)),
-        ("resumed", resumed(cell)),
-        ("samples", samples(run, cell, timed)),
-        ("unreached", text_findings.unreached(cell, timed)),
-        ("outlier", text_findings.outlying(run, timed)),
-        ("disturbed", text_findings.disturbed(cell, timed)),
-        ("machine", text_findings.machine(run, cell)),
-        ("placement", text_findings.placement(run, cell)),
+        (FindingKind.PRECISION, contract_findings.precision(cell)),
+        (FindingKind.TEXT, text_findings.differing(cell)),
+        (FindingKind.LOOP, text_findings.loop(cell)),
+        (FindingKind.SILENCE, text_findings.silence(cell)),
+        (FindingKind.FAILED, text_findings.failures(timed)),
+        (FindingKind.CLOCK, clock(cell, timed)),
+        (FindingKind.FIRST_CALL, first_call(cell)),
+        (FindingKind.THREADS, threads(timed, run.manifest.request.threads)),
+        (FindingKind.DRIFT, drift(timed)),
+        (FindingKind.MEMORY, [*memory(cell, figure)] or growth(cell, figure)),
+        (FindingKind.EXIT, endings(cell)),
+        (FindingKind.CRASH, crashes(cell)),
+        (FindingKind.RESUMED, resumed(cell)),
+        (FindingKind.SAMPLES, samples(run, cell, timed)),
+        (FindingKind.UNREACHED, text_findings.unreached(cell, timed)),
+        (FindingKind.OUTLIER, text_findings.outlying(run, timed)),
+        (FindingKind.DISTURBED, text_findings.disturbed(cell, timed)),
+        (FindingKind.MACHINE, text_findings.machine(run, cell)),
+        (FindingKind.PLACEMENT, text_findings.placement(run, cell)),
     )
     return [
         s.Finding(kind=kind, message=message)
@@ -321,7 +323,7 @@ def crashes(cell: s.CellResult) -> Iterator[str]:
 def resumed(cell: s.CellResult) -> Iterator[str]:
     """Rounds that were interrupted with the whole tool and finished by another process."""
     ended = {end.round for end in cell.endings if end.status == "ok"}
-    cut = {end.round for end in cell.endings if end.error_class == "Interrupted"} & ended
+    cut = {end.round for end in cell.endings if end.error_class == ErrorClass.INTERRUPTED} & ended
     if cut:
         rounds = ", ".join(str(number + 1) for number in sorted(cut)[:5])
         yield (

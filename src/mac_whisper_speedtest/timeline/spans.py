@@ -227,7 +227,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class CounterValue:
-    """A value from one moment on, named as in docs/results.md."""
+    """A value from one moment on, named as in docs/reference/words.md."""
 
     name: str
     track: int

@@ -51,12 +51,6 @@ _OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "ins
 def allocator_bytes() -> dict[str, int]:
     """Bytes by figure, of the frameworks that are in use; empty if none is.
 
-    ``mlx_peak_bytes`` is the highest since the process started; ``mlx_active_bytes`` and
-    ``mlx_cache_bytes`` are current. ``torch_cuda_peak_bytes`` and
-    ``torch_cuda_reserved_peak_bytes`` are torch's own allocator's, summed over all GPUs.
-    ``torch_mps_driver_bytes`` (reserved) and ``torch_mps_current_bytes`` (in use) are current:
-    torch's Metal allocator keeps no peak.
-
     Call it after the device was synchronized. Never raises; figures that are not available are
     left out.
     """
@@ -76,20 +70,20 @@ def _imported() -> tuple[Any, Any]:
 def _allocator_queries() -> Iterator[tuple[str, Callable[[], Any]]]:
     mlx, torch = _imported()
     if mlx is not None:
-        yield "mlx_peak_bytes", lambda: _mlx(mlx, "get_peak_memory")
-        yield "mlx_active_bytes", lambda: _mlx(mlx, "get_active_memory")
-        yield "mlx_cache_bytes", lambda: _mlx(mlx, "get_cache_memory")
+        yield m.Allocator.MLX_PEAK, lambda: _mlx(mlx, "get_peak_memory")
+        yield m.Allocator.MLX_ACTIVE, lambda: _mlx(mlx, "get_active_memory")
+        yield m.Allocator.MLX_CACHE, lambda: _mlx(mlx, "get_cache_memory")
     if torch is None:
         return
     if _cuda_in_use(torch):
-        yield "torch_cuda_peak_bytes", lambda: sum(_on_all_gpus(torch, "max_memory_allocated"))
+        yield m.Allocator.CUDA_PEAK, lambda: sum(_on_all_gpus(torch, "max_memory_allocated"))
         yield (
-            "torch_cuda_reserved_peak_bytes",
+            m.Allocator.CUDA_RESERVED,
             lambda: sum(_on_all_gpus(torch, "max_memory_reserved")),
         )
     if _value_or_none(lambda: _call(torch, "backends.mps.is_available")):
-        yield "torch_mps_driver_bytes", lambda: _call(torch, "mps.driver_allocated_memory")
-        yield "torch_mps_current_bytes", lambda: _call(torch, "mps.current_allocated_memory")
+        yield m.Allocator.MPS_DRIVER, lambda: _call(torch, "mps.driver_allocated_memory")
+        yield m.Allocator.MPS_CURRENT, lambda: _call(torch, "mps.current_allocated_memory")
 
 
 def _cuda_in_use(torch: Any) -> bool:

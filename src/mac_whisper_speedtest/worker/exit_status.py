@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mac_whisper_speedtest.declared import Word
+from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.worker.messages import ErrorObject
 from mac_whisper_speedtest.worker.process_tree import MemoryUse
@@ -75,7 +76,7 @@ def from_returncode(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerE
             return WorkerExit(
                 Status.OUT_OF_MEMORY,
                 stage,
-                "KernelOutOfMemory",
+                ErrorClass.KERNEL_OUT_OF_MEMORY,
                 f"the system killed it for memory during {stage}",
             )
         message = f"crashed with {name} during {stage}"
@@ -88,14 +89,14 @@ def from_returncode(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerE
         return WorkerExit(
             Status.PROTOCOL_VIOLATION,
             stage,
-            "SilentExit",
+            ErrorClass.SILENT_EXIT,
             f"exited with status 0 without answering during {stage}",
             exit_code=0,
         )
     return WorkerExit(
         Status.CRASHED,
         stage,
-        "Exit",
+        ErrorClass.EXIT,
         f"exited with status {returncode} during {stage}",
         exit_code=returncode,
     )
@@ -127,7 +128,9 @@ def from_error(error: ErrorObject, stage: Stage) -> WorkerExit:
 def timed_out(stage: Stage, limit_s: float, advice: str = "") -> WorkerExit:
     """The exit of a worker that was killed at a stage's deadline; ``advice`` is for the user."""
     words = f"no answer after {limit_s:g} s of {stage}; killed"
-    return WorkerExit(Status.TIMEOUT, stage, "Deadline", f"{words}. {advice}" if advice else words)
+    return WorkerExit(
+        Status.TIMEOUT, stage, ErrorClass.DEADLINE, f"{words}. {advice}" if advice else words
+    )
 
 
 def over_memory_limit(stage: Stage, used: MemoryUse, limit_bytes: int) -> WorkerExit:
@@ -135,7 +138,7 @@ def over_memory_limit(stage: Stage, used: MemoryUse, limit_bytes: int) -> Worker
     return WorkerExit(
         Status.OUT_OF_MEMORY,
         stage,
-        "MemoryLimit",
+        ErrorClass.MEMORY_LIMIT,
         f"used {megabytes(used.size_bytes)} of {used.counted} during {stage}, over the limit of "
         f"{megabytes(limit_bytes)}; killed",
     )
@@ -143,7 +146,7 @@ def over_memory_limit(stage: Stage, used: MemoryUse, limit_bytes: int) -> Worker
 
 def violated_protocol(stage: Stage, what: str) -> WorkerExit:
     """The exit of a worker after a message that breaks the protocol."""
-    return WorkerExit(Status.PROTOCOL_VIOLATION, stage, "ProtocolViolation", what)
+    return WorkerExit(Status.PROTOCOL_VIOLATION, stage, ErrorClass.PROTOCOL_VIOLATION, what)
 
 
 def kernel_oom_kills() -> int:

@@ -70,6 +70,18 @@ class Stage(Word):
     SHUTDOWN = "shutdown", "the call `shutdown`; as long again for the exit"
 
 
+class Allocator(Word):
+    """Figures of a framework's own allocator that a Python worker reports, in bytes."""
+
+    MLX_PEAK = "mlx_peak_bytes", "MLX: the highest of the process so far"
+    MLX_ACTIVE = "mlx_active_bytes", "MLX: in use at that moment"
+    MLX_CACHE = "mlx_cache_bytes", "MLX: kept for later at that moment"
+    CUDA_PEAK = "torch_cuda_peak_bytes", "torch on CUDA, all GPUs: the highest that tensors took"
+    CUDA_RESERVED = "torch_cuda_reserved_peak_bytes", "the highest that it had reserved for them"
+    MPS_DRIVER = "torch_mps_driver_bytes", "torch on Metal: reserved at that moment"
+    MPS_CURRENT = "torch_mps_current_bytes", "torch on Metal: in use at that moment"
+
+
 @dataclass(frozen=True, slots=True)
 class HelloParams:
     """The first call: it asks for the worker's identity.

@@ -10,7 +10,7 @@ from mac_whisper_speedtest.results.schema.measured import LoadResult, MeterResul
 
 
 class ConditionsInfo(Struct):
-    """The machine's state at one moment; docs/results.md lists the conditions."""
+    """The machine's state at one moment; docs/reference/words.md lists the conditions."""
 
     values: dict[str, float | str | bool] = scrubbed("condition → value, of those that are known")
     unknown: dict[str, str] = scrubbed("condition → why it is not known", default={})

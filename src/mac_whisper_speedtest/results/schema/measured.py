@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.declared import Column, FieldPolicy
+from mac_whisper_speedtest.declared import Column, FieldPolicy, Word
 from mac_whisper_speedtest.results.schema.base import Struct, fact, inside, kept, scrubbed
 from mac_whisper_speedtest.results.schema.machine import GpuInfo
 
-LOAD_FRESH, LOAD_COLD, LOAD_WARM = "fresh", "cold", "warm"
-"""The rungs of the load ladder."""
+
+class LoadRung(Word):
+    """What a load found in memory. Without ``--cold-load`` every load is a fresh one."""
+
+    FRESH = "fresh", "a new process; the files may be in the page cache"
+    COLD = "cold", "a new process, after the files were dropped from the system's page cache"
+    WARM = "warm", "the same process, after the weights were unloaded"
+
+
+LOAD_FRESH, LOAD_COLD, LOAD_WARM = LoadRung
 
 
 class SegmentInfo(Struct):
@@ -154,8 +162,8 @@ class SampleResult(Struct):
         default={},
     )
     allocator_bytes: dict[str, int] = scrubbed(
-        "what the libraries' own allocators held when the call had ended, see below; empty when "
-        "they do not report it",
+        "what the libraries' own allocators held when the call had ended, by the words under "
+        "*Allocator*; empty when they do not report it",
         default={},
     )
     tree_cpu_s: float | None = kept(
