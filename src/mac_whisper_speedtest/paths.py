@@ -52,6 +52,7 @@ DATA: Mapping[str, str] = {
     "runs": "a folder per run, named by its number in six digits",
     "index.sqlite": "summaries of all runs; it can be rebuilt",
     "noise": "what `speedtest noise` found on this machine",
+    "fleet": "certificates, ledger and outbox of a fleet of machines",
     "locks": "locks that you made for other versions of backends",
 }
 CACHE: Mapping[str, str] = {
