@@ -24,7 +24,7 @@ NO_DRIVER = "not known (NVIDIA GPUs are looked for on Linux only)"
 MAC = Labels(
     known={
         "node": "studio",
-        "chip": "Apple M4 Max",
+        "chip": "M4 Max",
         "cores": 16,
         "memory": 64 * GIB,
         "os": "macos",
@@ -62,7 +62,7 @@ def test_this_machine_is_probed_and_names_nothing_of_its_owner(shared_cache: Pat
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
-        (machines.M3_PRO, {"chip": "Apple M3 Pro", "os": "macos", "version": "26.2",
+        (machines.M3_PRO, {"chip": "M3 Pro", "os": "macos", "version": "26.2",
                            "build": "25C56", "power": "mains", "gpu": ("Apple M3 Pro",)}),
         (machines.M3_PRO | {f"{machines.PMSET} -g batt": "Now drawing from 'Battery Power'"},
          {"power": "battery"}),
@@ -81,14 +81,14 @@ def test_a_mac_is_probed_by_its_own_answers(
 @pytest.mark.parametrize(
     "text",
     [
-        *("chip=~Apple*M[34]*", "CHIP=~*m4*", "chip=apple m4 max", "chip!=Apple M1"),
+        *("chip=~M[34]*", "CHIP=~m4*", "chip=m4 max", "chip!=M1", "gpu=~*M4*"),
         *("memory>=16G", "memory>=64G", "memory=64G", "memory<=64GB", "memory>32GiB"),
         *("memory!=32G", "memory>=65536M", "memory>=1.5G", "cores>=16", "cores<17", "cores=16"),
         *("os=macos>=15", "os=macos<16", "os=macos=15.5", "os=macos", "os!=linux"),
         *("version=15", "version<=15", "version>=15.5", "version!=14", "version<15.6"),
         *("backends=mlx-whisper", "backends=MLX-Whisper@0.4.3", "backends!=whisper.cpp"),
         *("models=small", "models=~tiny*", "models!=large-v3", "node=studio", "power=mains"),
-        *("memory>=16G,os=macos>=15,power=mains", " memory >= 16G , chip =~ *M4* ", "python>=3.11"),
+        *("memory>=16G,os=macos>=15,power=mains", " memory >= 16G , chip =~ M4* ", "python>=3.11"),
     ],
 )
 def test_constraints_that_a_mac_meets(text: str) -> None:
@@ -101,8 +101,8 @@ def test_constraints_that_a_mac_meets(text: str) -> None:
         ("memory>=96G", "memory: 64 GiB; the job asks for memory>=96G"),
         ("memory>64G", "memory: 64 GiB; the job asks for memory>64G"),
         ("memory<64G", "memory: 64 GiB; the job asks for memory<64G"),
-        ("chip=~*M[12]*", "chip: Apple M4 Max; the job asks for chip=~*M[12]*"),
-        ("chip=Apple M4", "chip: Apple M4 Max; the job asks for chip=Apple M4"),
+        ("chip=~M[12]*", "chip: M4 Max; the job asks for chip=~M[12]*"),
+        ("chip=M4", "chip: M4 Max; the job asks for chip=M4"),
         ("os=macos>=26", "version: 15.5; the job asks for version>=26"),
         ("os=macos>15", "version: 15.5; the job asks for version>15"),
         ("os=linux", "os: macos; the job asks for os=linux"),

@@ -3,7 +3,7 @@
 A constraint is ``KEY OPERATOR VALUE`` without blanks; commas between several mean *and*:
 
 - ``=`` and ``!=``, where a set (``backends``, ``models``, ``gpu``) has that member or has it not;
-- ``=~`` with a shell pattern, such as ``chip=~*M[34]*``; upper and lower case are the same;
+- ``=~`` with a shell pattern, such as ``chip=~M[34]*``; upper and lower case are the same;
 - ``<``, ``<=``, ``>`` and ``>=`` with counts, versions and sizes.
 
 Of a version as many parts are compared as the constraint has: 15.5 meets ``version=15`` and
@@ -150,7 +150,7 @@ def _parsed(text: str) -> Iterator[Constraint]:
     if not found or not found[3]:
         raise UsageError(
             f"{shown(text)} is not a constraint on a node",
-            hint="write it like chip=~*M4*, memory>=16G or os=macos>=15",
+            hint="write it like chip=~M[34]*, memory>=16G or os=macos>=15",
         )
     key, operator, value = found[1].lower(), found[2], found[3]
     if key not in KEYS:
@@ -221,7 +221,7 @@ def probe(name: str) -> Labels:
     supply = power.supply(reader)
     known: dict[str, Any] = {
         "node": name,
-        "chip": machine.cpu,
+        "chip": machine.cpu and machine.cpu.removeprefix("Apple "),  # chip=~M4*
         "cores": machine.physical_cores or machine.logical_cores,
         "memory": machine.memory_bytes,
         "os": "macos" if machine.os == "Darwin" else machine.os.lower(),
