@@ -45,7 +45,7 @@ def _code_of_command_line() -> int:
 
     try:
         return cli.main()
-    except Exception:  # noqa: BLE001 - a defect: all of it is shown, but for secrets
+    except Exception:  # noqa: BLE001 - a defect: shown completely, except secrets
         if interrupts.was_raised():
             return _INTERRUPTED
         import traceback
@@ -60,7 +60,7 @@ def _end(ended_with: list[int]) -> None:
     """End the process here, after all threads and other exit handlers.
 
     Python itself would first drop the handlers of signals; and if an interrupt had hit some
-    library's ``exec``, it would now kill itself by SIGINT, whatever became of that interrupt.
+    library's ``exec``, it would now kill itself by SIGINT, even if that interrupt was handled.
     """
     if ended_with:
         sys.stderr.flush()
@@ -68,7 +68,7 @@ def _end(ended_with: list[int]) -> None:
 
 
 def _end_at_a_signal(code: int) -> None:
-    """Let signals end the process at once: nothing was begun yet, or all was done."""
+    """Let signals end the process at once: before its work begins or after it is done."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # by nohup
             signal.signal(number, lambda *_: os._exit(code))

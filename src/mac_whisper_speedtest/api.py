@@ -162,7 +162,7 @@ def run(
 
     Nothing but the built-in clip is downloaded, unless an address as ``audio``, ``download``,
     ``install`` or ``repair`` ask for it.
-    Cells that fail are in the results and raise nothing. An interrupt seals what there is; the
+    Failed cells are in the results and raise nothing. An interrupt seals the results so far; the
     outcome of the run is then ``interrupted``.
 
     Args:
@@ -230,7 +230,7 @@ class Comparison:
 
     @property
     def undecided(self) -> list[str]:
-        """What of ``fail_on`` cannot be decided, in words; it is no regression."""
+        """The undecided parts of ``fail_on``, in words; they are no regressions."""
         return [f"{each.cell}: {each.message}" for each in self.document.undecided]
 
     def to_markdown(self) -> str:
@@ -259,10 +259,10 @@ def compare(
     """Compare two runs cell by cell, as ``speedtest compare`` does.
 
     Args:
-        base: what is compared with: a run, its name, or ``previous-comparable``.
-        new: what is judged.
-        margin: the relative difference in speed below which nothing counts, such as 0.03.
-        anyway: also compare what is not comparable.
+        base: to compare with: a run, its name, or ``previous-comparable``.
+        new: to judge: a run or its name.
+        margin: smaller relative differences in speed do not count, such as 0.03.
+        anyway: also compare runs that are not comparable.
         fail_on: what belongs into ``regressions``: ``slower``, ``wrong``, ``changed``, ``unclear``,
             ``memory``, ``energy``.
 

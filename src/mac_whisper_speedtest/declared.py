@@ -1,4 +1,4 @@
-"""What is declared at a field, once: its meaning and unit, and what a bundle does with it.
+"""Declarations at a field: its meaning and unit, and its treatment in a bundle.
 
 A field is annotated as ``Annotated[float | None, Doc("seconds of processing", unit="s"),
 FieldPolicy.KEPT]``; ``results.schema.base`` has a shorter form for structs. Command line, Python
@@ -17,7 +17,7 @@ _Declared = TypeVar("_Declared")
 
 
 class Word(StrEnum):
-    """A word of results or of output that stands for something, with what it stands for.
+    """A word of results or of output, with its meaning.
 
     A member is written as the word, its meaning and, where there is something, what to do about it,
     as Markdown in one line.
@@ -35,11 +35,11 @@ class Word(StrEnum):
 
 
 class Doc(NamedTuple):
-    """One line for a reader who sees nothing else.
+    """One line, understandable without its context.
 
     Attributes:
         meaning: in words, as Markdown.
-        unit: empty where there is none.
+        unit: empty if there is none.
         null: when the value is null; empty where it never is.
     """
 
@@ -55,9 +55,9 @@ class Column(NamedTuple):
     may have several such columns, and its object then has no others.
 
     Attributes:
-        name: of the column; empty: that of the field.
+        name: of the column; empty: the field's.
         of: a field of the object.
-        meaning: empty: that of the field.
+        meaning: empty: the field's.
         brief: whether it is in tables for people.
         time: whether its texts are ISO 8601 times in UTC.
         on_request: whether it is only in tables that were requested with it.

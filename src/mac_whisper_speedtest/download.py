@@ -263,7 +263,7 @@ def download_file(
 ) -> int:
     """Download ``file`` to its path and verify it; an unfinished download is resumed.
 
-    A file with a wrong hash is downloaded once more. The caller must hold a lock on the path.
+    A file with a wrong hash is downloaded again, once. The caller must hold a lock on the path.
 
     Args:
         file: the file, with its size and hash.

@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     meaning: str
 
     def __new__(cls, value: int, meaning: str) -> Self:
-        """A code and what it means."""
+        """A code and its meaning."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
@@ -67,7 +67,7 @@ class SpeedtestError(Exception):
     """An error that the user can act on.
 
     Attributes:
-        message: one line on what was wrong, with the value.
+        message: one line with the problem and the value.
         hint: the next thing to type or to check; may be empty.
         exit_code: of the process.
     """

@@ -1,6 +1,6 @@
 """Atomic and durable writes, locks and hashes of files.
 
-A write is: temporary file beside the target, `sync`, rename, `sync` of the directory. A file is
+A write is: temporary file next to the target, `sync`, rename, `sync` of the directory. A file is
 therefore complete or absent, even after a power failure.
 """
 
@@ -96,7 +96,7 @@ def statuses(path: Path) -> Iterator[os.stat_result]:
 
 
 def sync(handle: int) -> None:
-    """Wait until what was written to an open file or folder survives a power failure.
+    """Wait until the content of an open file or folder survives a power failure.
 
     On macOS, fsync leaves it in the drive's own cache, and ``F_FULLFSYNC`` empties that, with what
     other files have in it (fsync(2), fcntl(2)); file systems without it, such as network ones,
@@ -131,7 +131,7 @@ def private_folder(path: Path) -> Path:
 
 
 def is_own(path: Path) -> bool:
-    """Whether ``path`` belongs to this user; what others can change is not to be trusted.
+    """Whether ``path`` belongs to this user; files that others can change are not trusted.
 
     Raises:
         OSError: it cannot be examined.
@@ -140,7 +140,7 @@ def is_own(path: Path) -> bool:
 
 
 def _bits_of(folder: Path) -> int:
-    """A mask of permissions: what is written into a private folder is private, too."""
+    """A mask of permissions: files in a private folder are private, too."""
     return 0o777 if stat.S_IMODE(folder.stat().st_mode) & 0o077 else 0o700
 
 

@@ -72,7 +72,7 @@ class HubListing:
 
     Attributes:
         commit: which the revision is at.
-        files: those of which the hub states the size.
+        files: the files with a size reported by the hub.
         complete: these are all.
     """
 

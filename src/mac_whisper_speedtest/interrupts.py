@@ -24,8 +24,8 @@ class _Interrupts:
         levels: how many blocks around the current line must finish; a `released` block begins
             another level, and the last one decides.
         received: whether a signal waits for the end of these blocks.
-        raised: whether one interrupted what is in no `released` block.
-        for_good: whether this process runs nothing but this tool.
+        raised: whether one interrupted code outside of a `released` block.
+        for_good: whether this process runs only this tool.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def handle_for_good() -> None:
     """From now on SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, as Ctrl-C does.
 
     Python only reports an exception in a destructor or in a weak reference's callback, and so do
-    some extension modules while they are imported; the program goes on. A KeyboardInterrupt that
+    some extension modules while they are imported; the program continues. A KeyboardInterrupt that
     hits one is not shown, and raised again a moment later, where it counts.
     """
     _interrupts.for_good = True
@@ -85,12 +85,12 @@ def _raise_again(kind: type[BaseException]) -> bool:
 
 
 def was_raised() -> bool:
-    """Whether a signal interrupted the program itself, whatever exception that became since."""
+    """Whether a signal interrupted the program, even if another exception replaced it."""
     return _interrupts.raised
 
 
 def owns_process() -> bool:
-    """Whether this process runs nothing but this tool: not inside of another Python program."""
+    """Whether this process runs only this tool: not inside another Python program."""
     return _interrupts.for_good
 
 

@@ -52,11 +52,11 @@ Decoders give up near 1000 with a RecursionError, where on the stack is chance.
 _SIGNED = frozenset(
     {"exit_code", "index", "start_s", "end_s", "nice", "seed", "value", "values", "effective"}
 )
-"""Fields that may be below 0: what is read may have shrunk, and temperatures are in degrees."""
+"""Fields that may be below 0: readings may shrink, and temperatures are in degrees."""
 
 
 _LONGEST_KEY = 40
-"""Characters of a mapping's key that is named as it is in a message."""
+"""Most characters of a mapping's key that is quoted in a message."""
 
 
 def most_said(audio_s: float) -> int:
@@ -69,7 +69,7 @@ class LimitError(ValueError):
 
     Attributes:
         path: the field, such as ``segments[3].end_s``; empty for the whole.
-        problem: what is wrong with it, with the value.
+        problem: the error, with the value.
     """
 
     def __init__(self, path: str, problem: str) -> None:
@@ -101,11 +101,11 @@ def check(value: object, path: str = "", limits: SizeLimits = ANY) -> None:
     Numbers must be finite. A field's name sets its range: seconds (``seconds``, ``*_s``) at
     most `LONGEST_S`, bytes (``*_bytes``) at most `LARGEST_BYTES`, others at most `LARGEST_NUMBER`,
     and only a few may be below 0. Entries of a list or mapping are checked as the field that holds
-    them; in a mapping that no field holds, the keys are the fields' names.
+    them; in a mapping outside of a field, the keys are the fields' names.
 
     Args:
         value: msgspec structs, dataclasses, mappings, lists, tuples and scalars, in any nesting.
-        path: where it stands, for the message.
+        path: its place, for the message.
         limits: for texts and collections.
 
     Raises:
@@ -180,7 +180,7 @@ def _name_of(key: object) -> str:
 
 @functools.cache
 def field_names(kind: type) -> tuple[str, ...]:
-    """The fields of a msgspec struct or a dataclass; of any other class, none."""
+    """The fields of a msgspec struct or a dataclass; empty for other classes."""
     if dataclasses.is_dataclass(kind):
         return tuple(each.name for each in dataclasses.fields(kind))
     return tuple(getattr(kind, "__struct_fields__", ()))

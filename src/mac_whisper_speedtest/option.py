@@ -39,7 +39,7 @@ class ValueKind:
         return "TEXT"
 
     def parse(self, text: str, name: str) -> Any:
-        """The value of what was typed."""
+        """The value of the typed text."""
         return self.check(text, name)
 
     def check(self, value: Any, name: str) -> Any:
@@ -280,7 +280,7 @@ class TagName(ValueKind):
 
 
 AUTO = "auto"
-"""Instead of a language: every backend decides by itself."""
+"""Instead of a language: every backend decides."""
 
 
 class SpokenLanguage(ValueKind):
@@ -329,7 +329,7 @@ class Option(NamedTuple):
         group: where ``--help`` shows it.
         kind: how its value is read, checked and written.
         short: one letter for it.
-        off: for a switch that is on by itself, the flag that turns it off.
+        off: for a switch that is on by default, the flag that turns it off.
         rare: whether it comes last in its group.
         required: whether it must be given.
         otherwise: what happens when it is not given, where the field's default does not say it.

@@ -79,7 +79,7 @@ def control_character(text: str) -> str | None:
 
 
 def may_have_control(line: bytes) -> bool:
-    """Whether a line of JSON may hold a control character, raw or escaped; it need not."""
+    """Whether a line of JSON may contain a control character, raw or escaped: a quick test."""
     return _MAY_BE_CONTROL.search(line) is not None
 
 

@@ -120,7 +120,7 @@ class Secret:
 
     @property
     def exact(self) -> re.Pattern[str]:
-        """The text as it is."""
+        """The original text."""
         return _pattern(self.text, re.NOFLAG, whole=self.whole)
 
     @property
@@ -172,7 +172,7 @@ _HARMLESS_VARIABLE = re.compile(
 )
 _HARMLESS_VALUE = re.compile(r"true|false|yes|no|on|off|none|(?:~|\.{0,2})/.*", re.IGNORECASE)
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-"""A commit or a checksum, whatever its variable is called: results have them too."""
+"""A commit or a checksum, in a variable of any name: results have them too."""
 _SHORTEST_SECRET = 8
 _SHORTEST_NAMED = 6
 """Characters of a secret whose variable is named like one, if it is not of letters only."""

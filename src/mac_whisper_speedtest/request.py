@@ -401,7 +401,7 @@ def limited_otherwise(request: RecordedRequest) -> bool:
 
 
 def first_rounds(request: RecordedRequest) -> int:
-    """The rounds of every cell that a request asks for, whatever they show."""
+    """The rounds that a request asks for in any case."""
     return request.rounds or DEFAULT_ROUNDS
 
 

@@ -1,4 +1,4 @@
-"""Secrets that can be recognized by their form or by the name that stands before them. Pure.
+"""Secrets that can be recognized by their form or by the name before them. Pure.
 
 Tokens have the forms that their issuers publish; gitleaks' default rules and detect-secrets'
 plugins are collections of the same ones. Neither is used here: gitleaks is a Go program, and
@@ -139,7 +139,7 @@ def is_plain(text: str) -> bool:
 
 
 def without_secrets(text: str) -> str:
-    """``text`` with ``<token>`` for whatever has the form or the name of a secret.
+    """``text`` with ``<token>`` for everything with the form or the name of a secret.
 
     The text around it stays: names, quotes, and the rest of an address. Logins in addresses go
     without a trace. Numbers and plain words stay after names that are no certain sign, such as
@@ -203,7 +203,7 @@ def _without_argument(found: re.Match[str]) -> str:
 
 
 def _is_harmless(found: re.Match[str], value: str) -> bool:
-    """Whether the value after a name, of which that is more or less certain, is no secret."""
+    """Whether the value after a more or less certain name is no secret."""
     if not value or _NO_VALUE.fullmatch(value):
         return True
     if found["certain"] or len(value) >= _LONGEST_PLAIN:

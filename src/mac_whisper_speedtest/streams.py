@@ -1,4 +1,4 @@
-"""Standard streams that may break: what cannot be written is lost, and nothing else.
+"""Standard streams that may break: only the output that cannot be written is lost.
 
 A reader that goes away (``| head -1``), a full disk, a stream that was closed from the start
 (``2>&-``) and a character that the encoding does not have: none of them raises anything.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LossyOutput(io.RawIOBase):
-    """A file descriptor that drops what it is given once it cannot be written to."""
+    """A file descriptor that drops its output after a write has failed."""
 
     def __init__(self, descriptor: int, *, closed_from_the_start: bool) -> None:
         self.name = f"<descriptor {descriptor}>"
@@ -27,7 +27,7 @@ class LossyOutput(io.RawIOBase):
         self._error: int | None = None
 
     def lost(self) -> str:
-        """Why output was lost; empty if none was, or if its reader had enough of it."""
+        """Why output was lost; empty if none was, or if its reader closed the stream."""
         return "" if self._error in {None, errno.EPIPE} else os.strerror(self._error or 0)
 
     def fileno(self) -> int:
@@ -57,7 +57,7 @@ class LossyOutput(io.RawIOBase):
 
 
 def make_lossy() -> LossyOutput:
-    """Replace the standard streams of this process; returns what is below stdout."""
+    """Replace the standard streams of this process; returns the stream below stdout."""
     closed = [_opened_if_closed(descriptor) for descriptor in range(3)]
     if closed[0]:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
@@ -71,7 +71,7 @@ def make_lossy() -> LossyOutput:
 
 
 def _opened_if_closed(descriptor: int) -> bool:
-    """Open the null device where ``descriptor`` was closed, lest a file get its number."""
+    """Open the null device if ``descriptor`` was closed, so no file gets its number."""
     try:
         os.fstat(descriptor)
     except OSError:

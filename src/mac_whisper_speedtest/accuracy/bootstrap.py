@@ -35,7 +35,7 @@ MIN_RESAMPLES = 2_000
 utterances of LibriSpeech test-clean. The bounds then vary by about 2 % of the interval's width."""
 
 FEW = 10
-"""Fewer speakers, or utterances, give no usable spread, and one gives none."""
+"""Fewer speakers or utterances give no usable spread."""
 BLOCK_WORDS = 5
 """Errors come in runs (a misheard phrase, a word cut in two), so neighboring words are resampled
 together. Runs are rarely longer than this."""

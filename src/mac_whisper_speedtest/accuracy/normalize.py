@@ -32,7 +32,7 @@ SPACELESS_LANGUAGES = frozenset(
     | {"mya", "bo", "bod", "zho"}
 )
 ALPHABETS = frozenset({"LATIN", "GREEK", "CYRILLIC"})
-"""Scripts whose vowels are letters: removing marks does not destroy their words."""
+"""Scripts with vowels as letters: removing marks does not destroy their words."""
 
 
 def primary(language: str | None) -> str:
@@ -149,7 +149,7 @@ class Normalizer:
         return ""
 
     def check(self, reference: str) -> None:
-        """Reject a reference whose words this normalizer would destroy.
+        """Reject a reference with words that this normalizer would destroy.
 
         Raises:
             UsageError: it would remove vowel signs or other marks from the words of ``reference``.
@@ -174,7 +174,7 @@ NORMALIZERS: dict[str, Normalizer] = {
 
 
 def named(name: str) -> Normalizer:
-    """The normalizer called ``name``. Raises UsageError with the choices if there is none."""
+    """The normalizer ``name``. Raises UsageError with the choices if it does not exist."""
     found = NORMALIZERS.get(name)
     if found is None:
         raise UsageError(

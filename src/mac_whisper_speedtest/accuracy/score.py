@@ -147,7 +147,7 @@ class Utterance:
         name: unique in a set.
         reference: the text that was spoken.
         language: its code, or ``None`` if unknown.
-        hypothesis: what a backend wrote; ``None`` if it produced no text, which counts as if every
+        hypothesis: a backend's text; ``None`` if it produced none, which counts as if every
             word were missing.
         speaker: number of the speaker; ``None`` if unknown.
     """

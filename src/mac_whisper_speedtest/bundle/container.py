@@ -45,10 +45,10 @@ class BundleError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class ContainerShape:
-    """What a zip file of this program holds.
+    """The members of a zip file of this program.
 
     Attributes:
-        noun: what it is.
+        noun: its name in messages.
         largest: name of every possible member → its most bytes, decompressed.
         needed: the names of those that may not be missing.
     """
@@ -67,10 +67,10 @@ class Container:
     Args:
         file: open for reading; it is closed with the container.
         path: what to call it in messages.
-        shape: what it must hold.
+        shape: its required members.
 
     Raises:
-        BundleError: it is not a zip file that holds these members and nothing else.
+        BundleError: it is not a zip file with exactly these members.
         StorageError: it cannot be read.
     """
 
@@ -163,7 +163,7 @@ def _refused(error: BaseException, path: Path) -> BaseException:
 def _checked_end(file: IO[bytes], shape: ContainerShape) -> int:
     """Where the directory begins, by the record at the very end of the file; nothing may follow.
 
-    This comes before zipfile, which reads every entry of a directory however long that is.
+    This comes before zipfile, which reads every entry of a directory of any length.
     """
     size = file.seek(0, os.SEEK_END)
     if size > LARGEST_FILE:
@@ -189,7 +189,7 @@ def _checked_end(file: IO[bytes], shape: ContainerShape) -> int:
 def _checked(
     entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int, shape: ContainerShape
 ) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, each of them fit to be decompressed."""
+    """The members by name, checked before decompression."""
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         # `filename` is what zipfile makes of it: it cuts off at NUL, and turns slashes.
@@ -249,7 +249,7 @@ def _check_size(entry: zipfile.ZipInfo, limit: int) -> None:
 
 
 def is_too_dense(entry: zipfile.ZipInfo) -> bool:
-    """Whether a member is compressed more than any journal is; such a one is written stored."""
+    """Whether a member is compressed more than any journal; the tool stores such members."""
     return entry.file_size > max(_RATIO_FROM, LARGEST_RATIO * entry.compress_size)
 
 

@@ -33,7 +33,7 @@ def structs_in(kind: object) -> Iterator[type[s.Struct]]:
 
 
 def policies(kind: type[s.Struct]) -> dict[str, FieldPolicy]:
-    """How each field of a struct goes into a bundle; without those that declare nothing."""
+    """How each field of a struct goes into a bundle; fields without a declaration are left out."""
     if issubclass(kind, s.Computed):
         return dict.fromkeys(kind.__struct_fields__, FieldPolicy.COMPUTED)
     return declarations(kind, FieldPolicy)

@@ -32,7 +32,7 @@ PUBLIC_WORDS = frozenset(
     | {"voice", "whisper", "whisperkit", "whisperx", "window"}
 )
 """Words in the names of backends, models, clips and settings, which identify no user with the same
-name; a test holds them against the names that there are."""
+name; a test compares them with all existing names."""
 
 _SHAPES = bytes(
     ord("x") if chr(code) in "0123456789abcdefABCDEF" else ord(":") if chr(code) in ":-" else 0
@@ -66,15 +66,15 @@ _HINTS = {
 
 
 class LeakScanner:
-    """Searches what is about to be written.
+    """Searches lines before they are written.
 
     Args:
-        known: what is secret; this machine's unless given.
+        known: the secrets; this machine's unless given.
     """
 
     def __init__(self, known: Sequence[Secret] | None = None) -> None:
         self._known = secrets() if known is None else list(known)
-        # As they stand in JSON: quotes and backslashes are escaped there.
+        # As in JSON, with escaped quotes and backslashes.
         self._written = [
             json.dumps(each.text, ensure_ascii=False)[1:-1].lower() for each in self._known
         ]
@@ -83,9 +83,9 @@ class LeakScanner:
         """Refuse a line of JSON that gives something away.
 
         Args:
-            line: as it is to be written.
+            line: in its final form.
             where: what to call it in the message.
-            kind: the struct that it holds.
+            kind: its struct.
 
         Raises:
             UsageError: it does; the message names the field, and not the secret.
@@ -111,7 +111,7 @@ class LeakScanner:
         )
 
     def found(self, text: str, how: FieldPolicy) -> str:
-        """The kind of secret in the text of a field; empty where there is none."""
+        """The kind of secret in the text of a field; empty if there is none."""
         if TOKEN.search(text) if how in _SPOKEN else without_secrets(text) != text:
             return "token"
         if MAC_ADDRESS.search(text):

@@ -47,7 +47,7 @@ class JournalLine(msgspec.Struct):
     at_s: float | None = None
 
 
-# The origin of an imported run: ``origin.json`` beside its manifest.
+# The origin of an imported run: ``origin.json`` next to its manifest.
 
 ORIGIN = "origin.json"
 
@@ -56,7 +56,7 @@ class ImportOrigin(Struct, frozen=True, kw_only=True):
     """An import: when (ISO 8601, UTC), and of which bundle.
 
     ``bundle_sha256`` is of the zip file; ``members`` are the files in it, by name, which are the
-    same however they were compressed.
+    same with any compression.
     """
 
     imported_at: str

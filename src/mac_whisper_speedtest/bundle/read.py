@@ -74,8 +74,8 @@ def import_verified(path: Path) -> Imported:
     """Import a bundle, once.
 
     Raises:
-        UsageError: as :func:`read_bundle`; or there is a run of the same id that holds something
-            else.
+        UsageError: as :func:`read_bundle`; or there is a run of the same id with other
+            content.
         StorageError: it cannot be read, or the run cannot be written.
     """
     root = directory.runs_dir()
@@ -124,7 +124,7 @@ def _check_same(there: RunDirectory, found: ValidatedBundle, path: Path) -> None
 
 def _written(found: ValidatedBundle, container: Container, staging: Path) -> RunDirectory:
     """The bundle as a run directory: filled elsewhere, then put in the place of an empty one."""
-    shutil.rmtree(staging, ignore_errors=True)  # what a killed import has left
+    shutil.rmtree(staging, ignore_errors=True)  # the rest of a killed import
     staging.mkdir(mode=0o700)
     try:
         filled = RunDirectory(staging)
@@ -153,7 +153,7 @@ def _written(found: ValidatedBundle, container: Container, staging: Path) -> Run
 
 
 def _copy(container: Container, name: str, path: Path, info: BundleInfo) -> None:
-    """Write a member as it is in the bundle. Raises OSError, BundleError."""
+    """Write a member unchanged. Raises OSError, BundleError."""
     with files.replacing(path) as stream:
         for block in counted(container, name, info):
             stream.write(block)

@@ -21,7 +21,7 @@ from mac_whisper_speedtest.results import schema as s
 #
 # A file's name often says who speaks, and about what. No figure needs it: a recording is known
 # again by the hash of its samples. Pseudonyms are the same in every bundle of a run, and are given
-# to themselves, so that a bundle of an imported run is the same once more.
+# to themselves, so that a bundle of an imported run is identical.
 
 
 _CUT = r"(?:cut from )?"
@@ -30,21 +30,21 @@ _PUBLIC = re.compile(
     r"|LibriSpeech [\w-]+ \(openslr\.org/12, CC BY 4\.0\)"
     r"|[\w.-]+/[\w.-]+ at [0-9a-f]{40} on the Hugging Face hub)"
 )
-"""Sources of speech that anybody can get: the built-in clips, and datasets by their names."""
+"""Public sources of speech: the built-in clips, and datasets by their names."""
 _GENERAL = re.compile(_CUT + r"(?:a (?:file|folder|manifest) of the user's|the microphone)")
-"""Other sources whose words name nothing."""
+"""Other sources with descriptions that reveal nothing."""
 NOT_PUBLIC = "a recording that is not public"
 
 _KINDS = {"clip": "recording", "set": "set", "durations": "cuts"}
 _LENGTH = re.compile(r"\d+(?:\.\d+)?s")
 PSEUDONYM = re.compile(r"(?:recording|set|cuts)-[0-9a-f]{8}(?:-\d+)?|(?:utterance|entry)-\d{4,}")
 _SHORTEST = 4
-"""Letters that a name must have to be looked for in texts: shorter ones are parts of words."""
+"""Least letters of a name to be replaced in texts: shorter ones are parts of words."""
 _WORDS = re.compile(r"[^\s/'\",;:()\[\]{}]+")
 
 
 def is_public(clip: s.ClipInfo) -> bool:
-    """Whether anybody can get that speech, so that its names and words are no secret."""
+    """Whether that speech is public, so that its names and words are no secret."""
     return _PUBLIC.fullmatch(clip.source) is not None
 
 
@@ -61,7 +61,7 @@ class ClipPseudonyms:
     Attributes:
         public: whether its words may be given away without asking.
         name: of the clip.
-        inside: name in the run → name in the bundle, of recordings and of what was left out.
+        inside: name in the run → name in the bundle, of recordings, also of omitted ones.
     """
 
     public: bool
@@ -88,7 +88,7 @@ class Pseudonyms:
         return self.clips[name].name if name in self.clips else "recording"
 
     def replaced_in(self, text: str) -> str:
-        """``text`` with the names that the bundle has, wherever one of the run's stands in it."""
+        """``text`` with every name of the run replaced by the bundle's."""
         for old, new in self._phrases:
             text = text.replace(old, new)
         if not self._words:
@@ -112,7 +112,7 @@ class Pseudonyms:
 
     @functools.cached_property
     def _words(self) -> Mapping[str, str]:
-        """Names of one word, and what is before the last full stop in those of files."""
+        """Names of one word, and names of files without their suffix."""
         stems = {old.rpartition(".")[0]: new for old, new in self._replaced.items()}
         # Numbers mean other things too.
         said = {old: new for old, new in stems.items() if not old.isdigit()}
@@ -164,7 +164,7 @@ def _clip(clip: s.ClipInfo, taken: set[str]) -> ClipPseudonyms:
 
 
 TEXTS_LEFT_OUT = "the bundle has no texts, so its accuracy cannot be computed"
-"""The reason in ``unscored`` of a clip whose words are not in the bundle."""
+"""The reason in ``unscored`` of a clip without its words in the bundle."""
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 _KEY = re.compile(r"[A-Za-z0-9_.+-]+")
@@ -195,7 +195,7 @@ class Redactor:
         }
 
     def manifest(self) -> s.Manifest:
-        """The manifest to give away."""
+        """The manifest for the bundle."""
         own = self._manifest
         shared = self._redacted(own, None)
         return msgspec.structs.replace(
@@ -208,7 +208,7 @@ class Redactor:
         )
 
     def event(self, event: s.Event) -> s.Event:
-        """A journal line to give away."""
+        """A journal line for the bundle."""
         cell = getattr(event, "cell", None)
         return self._redacted(event, self._names.clip_of.get(cell) if cell is not None else None)
 
@@ -228,7 +228,7 @@ class Redactor:
         new: Any
         match policy:
             case FieldPolicy.UTTERANCE:
-                # A name that the manifest does not have means nothing to other people.
+                # A name that is not in the manifest is meaningless to others.
                 new = own.inside.get(value, "utterance-0000") if own else "utterance-0000"
             case FieldPolicy.SAID:
                 new = without_control(value) if self._has_texts(own) else ""
@@ -294,17 +294,17 @@ def changing_fields(kind: type[s.Struct]) -> tuple[tuple[str, FieldPolicy], ...]
 
 
 def texts_left_out(manifest: s.Manifest) -> bool:
-    """Whether words are missing in what was given away: accuracy cannot be computed from it."""
+    """Whether words are missing from a bundle, so that accuracy cannot be computed from it."""
     return any(each.reason == TEXTS_LEFT_OUT for clip in manifest.clips for each in clip.unscored)
 
 
 def private_clips(manifest: s.Manifest) -> list[str]:
-    """The clips whose words are the user's own to give away, as the run calls them."""
+    """The clips with the user's own words, by their names in the run."""
     return [clip.name for clip in manifest.clips if not is_public(clip)]
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """``value`` with every text in it changed, at any depth; keys only where they are no names."""
+    """``value`` with every text in it changed, at any depth; keys unless they are field names."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Signatures of bundles: minisign's (Ed25519), in a file ``x.zip.minisig`` beside ``x.zip``.
+"""Signatures of bundles: minisign's (Ed25519), in a file ``x.zip.minisig`` next to ``x.zip``.
 
 The format is minisign's (https://jedisct1.github.io/minisign/), so its own program makes keys and
 verifies these files too. The public key is in the trusted comment, which is signed with it, so a
@@ -30,12 +30,12 @@ def signature_path(bundle: Path) -> Path:
 
 
 def sign_bundle(bundle: Path, key: Path, *, password: Callable[[], str]) -> str:
-    """Write the signature of ``bundle`` beside it.
+    """Write the signature of ``bundle`` next to it.
 
     Args:
         bundle: the file.
         key: minisign's secret key. If there is no such file, a key without a password is created,
-            readable for its owner alone, and its public key beside it (``.pub``).
+            readable only for its owner, and its public key next to it (``.pub``).
         password: asked for if the key has one.
 
     Returns:
@@ -70,7 +70,7 @@ def sign_bundle(bundle: Path, key: Path, *, password: Callable[[], str]) -> str:
 
 
 def signer_of(bundle: Path) -> str:
-    """The public key that has signed a bundle, in base64; empty if there is no signature beside it.
+    """The public key of a bundle's signature, in base64; empty if it has no signature.
 
     Raises:
         BundleError: the signature is not of this file, or not by the key that it names.

@@ -124,7 +124,7 @@ def _check_clip(clip: s.ClipInfo) -> None:
 
 
 def _check_limits(struct: s.Struct, where: str) -> None:
-    """Refuse numbers that measure nothing, and texts too long to have been spoken."""
+    """Refuse impossible numbers, and texts too long to have been spoken."""
     try:
         limits.check(struct)
     except LimitError as error:
@@ -211,7 +211,7 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
 def validated(container: Container) -> ValidatedBundle:
     """A bundle, with its figures, after all checks. Raises BundleError."""
     info = _info(container)
-    # First of all, so that what was changed is called so, and not by what the change has broken.
+    # First, so that a changed member is reported as changed, not by a consequence of the change.
     for _ in counted(container, JOURNAL, info):
         pass
     data = b"".join(counted(container, MANIFEST, info))
@@ -391,7 +391,7 @@ def _computed(run: s.Run) -> s.Run:
 
 
 def _check_figures(container: Container, run: s.Run) -> None:
-    """Refuse a sealed run whose figures are not those of the samples beside it."""
+    """Refuse a sealed run with figures that do not follow from its samples."""
     sealed = _decoded(container.read(SEALED), s.Run, SEALED)
     claimed = {cell.id: cell.summary for cell in sealed.cells}
     for cell in run.cells:

@@ -1,4 +1,4 @@
-"""Writing a run as one file to give away: ``bundle.json``, ``journal.jsonl``, ``manifest.json``.
+"""Writing a run as one file to share: ``bundle.json``, ``journal.jsonl``, ``manifest.json``.
 
 The same run gives the same bytes. docs/explanation/trust.md has the format, and what it leaves out.
 """
@@ -54,7 +54,7 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class BundleContents:
-    """What a bundle of a run holds.
+    """The content of a bundle of a run.
 
     Attributes:
         info: the text of ``bundle.json``, decoded.
@@ -80,8 +80,8 @@ def write_bundle(run: RunDirectory, path: Path, *, texts: bool = True) -> Bundle
         The content of ``bundle.json``.
 
     Raises:
-        UsageError: the run still goes on, is too large, something in it would name its owner, or
-            something in it cannot be, so that the bundle would be refused.
+        UsageError: the run is still running, is too large, would name its owner, or
+            contains impossible values, so that the bundle would be refused.
         StorageError: the run is damaged, or the bundle cannot be written.
     """
     if path.is_dir():
@@ -116,7 +116,7 @@ def _refused(why: str) -> UsageError:
 
 
 def _write(found: BundleContents, stream: IO[bytes], method: int) -> list[zipfile.ZipInfo]:
-    """Replace what is in ``stream`` by the bundle; return its members."""
+    """Replace the content of ``stream`` by the bundle; return its members."""
     stream.seek(0)
     stream.truncate()
     found.journal.seek(0)
@@ -133,7 +133,7 @@ def _write(found: BundleContents, stream: IO[bytes], method: int) -> list[zipfil
 
 @contextmanager
 def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterator[BundleContents]:
-    """What a bundle of ``run`` would hold, searched for what must not be in it.
+    """The content of a bundle of ``run``, searched for secrets.
 
     Args:
         run: one that is not being written.
@@ -195,7 +195,7 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
 
 
 def _shared_lines(run: RunDirectory, redactor: Redactor) -> Iterator[bytes]:
-    """The journal's lines as they are given away.
+    """The journal's lines for the bundle.
 
     Damaged lines are left out; the last line of a whole journal then says how many there were.
 

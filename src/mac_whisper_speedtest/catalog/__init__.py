@@ -70,7 +70,7 @@ class Custom:
 
     @property
     def folder(self) -> str:
-        """Its name as one part of a path, which no other model has.
+        """Its unique name as one part of a path.
 
         ``--`` is in no allowed name, so that it stands for the slash alone; no canonical name
         begins like this, and the longest is 151 characters.
@@ -165,7 +165,7 @@ SOURCE_FORMAT = "ctranslate2"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network: its canonical name and the facts that hold in every format.
+    """A network: its canonical name and facts that are the same in every format.
 
     ``network_sha256`` is what ``convert.checkpoint.network_sha256`` gives for its official weights;
     ``parameters_m`` is how many parameters it has, in millions, where that is published.
@@ -222,7 +222,7 @@ def model(name: str) -> Model:
 
 
 def formats_of(model: Model) -> dict[str, WeightsFormat]:
-    """The formats that can hold a model, by name."""
+    """The formats in which a model can be stored, by name."""
     return {name: kind for name, kind in weights_formats().items() if kind.family == model.family}
 
 
@@ -265,7 +265,7 @@ def require_files(name: str) -> None:
 
 
 def _custom_model(custom: Custom) -> Model:
-    """A Whisper network of which nothing is known but where it is published."""
+    """A Whisper network of which only the repository is known."""
     return Model(
         name=str(custom),
         size_class=size_class_for(None),
@@ -281,8 +281,8 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
     Args:
         name: a canonical name of any family, or ``org/name@REVISION``.
         weights_format: a name in `weights_formats`; empty if the backend brings its own weights.
-        precision: what the weights are to be stored in.
-        backend: the backend's name, whose library may have a folder of its own.
+        precision: requested for the stored weights.
+        backend: the backend's name; its library may have its own folder.
 
     Raises:
         UsageError: no such model.
@@ -334,7 +334,7 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
 
 
 def _custom_info(info: ModelInfo, custom: Custom) -> ModelInfo:
-    """A model outside the catalog: taken as it is published, or converted from that."""
+    """A model outside the catalog: used as published, or converted."""
     return replace(
         info,
         repository=custom.repository,

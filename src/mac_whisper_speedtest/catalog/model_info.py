@@ -1,4 +1,4 @@
-"""ModelInfo: what is known of one model for one backend before anything is loaded.
+"""ModelInfo: the facts about one model for one backend before anything is loaded.
 
 The runner and ``check-models`` take the time-outs, the weights format and the files from it and
 from nowhere else. Standard library only, and no path of this machine: `WeightsLocation` describes
@@ -124,7 +124,7 @@ class WeightsLocation:
     Attributes:
         kind: which resolver knows its path.
         where: what people call it.
-        holds: what a copy there is: ``repository@revision``, a distribution, a file name.
+        holds: the copy there: ``repository@revision``, a distribution, a file name.
         for_run: whether ``speedtest run`` takes weights from there.
     """
 
@@ -139,7 +139,7 @@ class ModelInfo:
     """One model as one backend sees it.
 
     Two sources are distinguished: ``hosted`` is what the users of the weights format normally
-    get, ``origin`` what this tool takes, which for a converted format is its ``source``.
+    get, ``origin`` the files that this tool takes: for a converted format its ``source``.
 
     Attributes:
         model: the canonical name of the network that runs, or ``org/name@REVISION``.
@@ -149,13 +149,13 @@ class ModelInfo:
         timeouts: of the size class, unless the backend's description states its own.
         family: of the network.
         license: of the weights, else of the network.
-        backend: whose view this is; empty for that of the catalog.
-        repository: on the hub; empty where there is none.
+        backend: its name; empty for the catalog's view.
+        repository: on the hub, perhaps empty.
         revision: the pinned commit; ``None`` when it is determined at the first pull.
         files: those that are known, with sizes and hashes.
         path: weights that the backend's description names itself.
         hosted: where its users normally get it in this format; ``None`` if it is not published.
-        source: what it is converted from; ``None`` when it is taken as it is.
+        source: of the conversion; ``None`` if it is used as published.
         unavailable: why it is not published in this format; empty if it is. It may still
             be converted: see `obtainable`.
         locations: every place where it can be located; the first of those for a run is used.
@@ -185,13 +185,13 @@ class ModelInfo:
 
     @property
     def completed_by(self) -> HostedWeights | None:
-        """The published files that a conversion is put beside, for formats that need both."""
+        """The published files that belong to a conversion, for formats that need both."""
         hosted = self.hosted
         return hosted if hosted is not None and hosted.kind.extends else None
 
     @property
     def source_key(self) -> str:
-        """SHA-256 that identifies what it is converted from; empty if it is not converted."""
+        """SHA-256 that identifies its source; empty if it is not converted."""
         rows = [row for row in (self.source, self.completed_by) if row is not None]
         hashes = [row.main_file.sha256 or "" for row in rows if row.main_file is not None]
         if self.source is None or not all(hashes):
@@ -219,7 +219,7 @@ class ModelInfo:
 
     @property
     def obtainable(self) -> bool:
-        """Whether there are such weights at all, whether they are here or not."""
+        """Whether such weights exist anywhere."""
         return bool(self.obtained)
 
     @property
@@ -236,8 +236,8 @@ def locations_of(
     Args:
         kind: the format.
         hosted: where its users normally get the network in it.
-        source: what this tool converts instead, if it does.
-        backend: whose library may have a folder of its own.
+        source: converted by this tool instead, if given.
+        backend: its library may have its own folder.
     """
     found: list[WeightsLocation] = []
     if source is not None:
@@ -287,7 +287,7 @@ def hub_location(holds: str, *, for_run: bool = True) -> WeightsLocation:
 
 
 def converted_location(source: str) -> WeightsLocation:
-    """The tool's cache, with what this tool converted from ``source``."""
+    """The tool's cache of conversions from ``source``."""
     return WeightsLocation(
         LocationKind.CONVERTED,
         "the tool's cache (converted)",

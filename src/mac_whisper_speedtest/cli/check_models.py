@@ -46,7 +46,7 @@ _METHODS = ("auto", "cache-check", "checksum", "load")
     type=click.Choice(_METHODS),
     default="auto",
     show_default=True,
-    help="How thorough: auto, names, hashes or load.",
+    help="How thorough the check is.",
 )
 @click.option("--load", is_flag=True, help="With auto: also load weights that are here.")
 @click.option(

@@ -148,7 +148,7 @@ def _rendered(found: Compared, form: str) -> str:
     "--limit",
     type=options.Value(WholeNumber(least=1)),
     default=200,
-    help="Number of runs per series: the newest.",
+    help="Use this many runs per series, the newest.",
 )
 @click.option(
     "--fail-on",

@@ -1,4 +1,4 @@
-"""A comparison of two runs as it is written down: what ``speedtest compare`` prints as JSON."""
+"""The document of a comparison of two runs, as ``speedtest compare`` prints it as JSON."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RatioInfo(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, ratio: Interval | None) -> RatioInfo | None:
-        """An interval of a ratio as it is written down."""
+        """An interval of a ratio for the document."""
         if ratio is None:
             return None
         return cls(estimate=ratio.estimate, low=ratio.low, high=ratio.high, level=ratio.level)
@@ -293,7 +293,7 @@ def to_json(value: Struct) -> str:
     return escaped_json(msgspec.json.format(msgspec.json.encode(value).decode(), indent=2)) + "\n"
 
 
-# One cell over time as it is written down: what ``speedtest history`` prints as JSON.
+# The document of one cell over time, as ``speedtest history`` prints it as JSON.
 
 
 class Point(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.store.rows import CellRow, RunRow
 from mac_whisper_speedtest.summary import ranking as ranking_module
 
 LIMIT = 200
-"""Runs of a series that are looked at: the newest."""
+"""Runs of a series that are used: the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class HistoryPoint:
         cell: the cell in it, without its samples.
         figures: its figures.
         network_sha256: hash of its network.
-        manifest: what was known of the run beforehand.
+        manifest: of the run.
     """
 
     name: str
@@ -52,7 +52,7 @@ def history(
         model: only this model.
         clip: only speech of this name.
         contract: only contracts of this name.
-        limit: how many runs of a series to look at: the newest.
+        limit: how many runs of a series to use: the newest.
 
     Raises:
         UsageError: no run has such a cell.
@@ -110,7 +110,7 @@ def _work(row: CellRow) -> tuple[object, ...]:
 def _looked_up(
     name: str, *, model: str, clip: str, contract: str
 ) -> tuple[list[CellRow], dict[int, RunRow]]:
-    """The cells in question in order of their runs, and these runs. The one look at the store."""
+    """The matching cells in order of their runs, and these runs, in one read of the store."""
     with open_index() as index:
         # The index knows `name@version...` as a version of `name`; `name:precision` it does not.
         plain = without_version(name)

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.stats.ranking import Verdict
 MARGIN = 0.10
 """Of memory, energy and loading. The peak memory of a cell's processes was within 0.1 to 3 % of
 its median in runs of four backends, and allocators take memory in steps; energy counters are known
-to about 5 %. Less than a tenth is nothing that anybody makes room for."""
+to about 5 %. Less than a tenth does not matter in practice."""
 
 MEMORY, ENERGY, LOAD = "memory", "energy", "load"
 
@@ -46,7 +46,7 @@ class _Quantity:
 
 
 def compare(base: s.CellResult, new: s.CellResult) -> list[QuantityChange]:
-    """Every quantity that either cell has, and of those that count always why they have none."""
+    """Every quantity that either cell has; memory and energy always, with the reason if missing."""
     readings = [_peaks(base, new)]
     readings += [(each, each.read(base), each.read(new)) for each in _QUANTITIES]
     return [

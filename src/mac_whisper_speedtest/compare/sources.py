@@ -24,7 +24,7 @@ _BUNDLE = ".zip"
 
 @dataclass(frozen=True, slots=True)
 class RunSource:
-    """A run to look at.
+    """A run to show or compare.
 
     Attributes:
         label: what tables call it: its number here, or the name of its folder or file.
@@ -41,7 +41,7 @@ def load(name: str) -> RunSource:
     """The run called ``name``: a number, a path, a tag, a run id, ``latest``, or a bundle's path.
 
     Raises:
-        UsageError: there is no such run, or the bundle is not to be trusted.
+        UsageError: there is no such run, or the bundle is refused.
         StorageError: its files are missing or damaged.
     """
     found = _named(name)
@@ -49,7 +49,7 @@ def load(name: str) -> RunSource:
 
 
 def replayed(name: str) -> RunSource:
-    """The same for who computes other figures: its own are only there where that costs nothing.
+    """The same for callers that compute other figures: its own are present only if sealed.
 
     Raises:
         UsageError, StorageError: as :func:`load`.
@@ -88,7 +88,7 @@ def _named(name: str) -> RunDirectory | RunSource:
 
 
 def load_base(name: str, new: s.Manifest) -> RunSource:
-    """The run called ``name`` that ``new`` is to be compared with; see :func:`load`."""
+    """The run ``name`` to compare ``new`` with; see :func:`load`."""
     return load_previous_comparable(new) if name == PREVIOUS else load(name)
 
 

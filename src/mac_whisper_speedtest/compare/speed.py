@@ -75,7 +75,7 @@ def compare(
 def judge_speed(
     ratio: Interval | None, *, margin: float, machine: Interval | None
 ) -> tuple[Verdict, str]:
-    """The verdict on a change, and what a reader must know of it; may be empty.
+    """The verdict on a change, and a note on it, perhaps empty.
 
     Where the canary shows that the machine itself became faster or slower beyond the margin, a
     verdict stands only if it is the same with and without that change: it is not known

@@ -127,7 +127,7 @@ InterpreterAnswers = Mapping[tuple[str, str], Answer]
 
 
 def locate_interpreter(backend: Backend) -> InterpreterLocation:
-    """Where ``backend`` would run from. Starts no process and imports nothing of it."""
+    """Where ``backend`` would run from. Starts no process and does not import it."""
     if backend.command:
         return InterpreterLocation(backend, "a program of its own")
     program = launch.program(backend)
@@ -164,7 +164,7 @@ def judge_accelerators(
     Args:
         locations: of all known backends.
         answers: of their interpreters; ``None`` if they were not queried (``--quick``).
-        gpus: what this machine has: ``cuda``, ``metal``.
+        gpus: of this machine: ``cuda``, ``metal``.
         macos: its release of macOS; empty on other systems.
     """
     lines = []
@@ -195,7 +195,7 @@ def judge_accelerators(
 
 
 def parse_devices(answer: str) -> list[str] | None:
-    """The devices that an answer names, the CPU first; ``None`` if it names none."""
+    """The devices that an answer names, the CPU first, or ``None``."""
     for line in reversed(answer.splitlines()):
         if line.startswith(_MARK):
             return line.removeprefix(_MARK).split()
@@ -207,13 +207,13 @@ def parse_devices(answer: str) -> list[str] | None:
 
 
 def _said(answer: Answer, mark: str) -> str:
-    """What follows ``mark`` in an answer; empty if nothing does."""
+    """The text after ``mark`` in an answer, perhaps empty."""
     lines = answer.splitlines() if isinstance(answer, str) else []
     return next((line.removeprefix(mark).strip() for line in lines if line.startswith(mark)), "")
 
 
 def _install_command(backend: Backend, missing: str) -> str:
-    """What installs the build of a backend that suits the GPU; `info` where there are no builds."""
+    """The command that installs a backend's build for the GPU; `info` if it has no builds."""
     recipe, beside = backend.recipe, launch.runs_in_place(backend)
     if beside and missing:
         return "python -m pip install 'mac-whisper-speedtest[cuda]'"

@@ -35,7 +35,7 @@ class CheckupLine:
     Attributes:
         topic: a fixed name, the same on every machine.
         seen: what was found; for ``unknown`` it contains ``not known: reason``.
-        next: what to type or to do about it; empty when there is nothing to do.
+        next: the next command or step; empty if none is needed.
     """
 
     topic: str

@@ -123,7 +123,7 @@ def conflicts(root: str, lookup: Lookup) -> Iterator[Conflict]:
 
 
 def _needed(lines: Sequence[str], extras: frozenset[str]) -> Iterator[Requirement]:
-    """The requirements that hold on this machine and Python, with these extras."""
+    """The requirements for this machine and Python, with these extras."""
     for line in lines:
         try:
             requirement = Requirement(line)

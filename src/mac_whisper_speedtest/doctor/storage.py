@@ -40,7 +40,7 @@ class Folder:
         topic: of its line.
         move: the environment variable that moves it.
         needed: whether runs are impossible if it is not writable.
-        cache: whether it holds weights or environments.
+        cache: whether it contains weights or environments.
     """
 
     topic: str
@@ -115,7 +115,7 @@ def size_of(path: Path, limit_s: float) -> Size:
 
 
 def why_not_writable(path: Path) -> str:
-    """Why ``path`` is not writable; empty if it is. Writes nothing to find out."""
+    """Why ``path`` is not writable; empty if it is. Writes nothing."""
     there = _nearest_existing(path)
     if not there.is_dir():
         return f"{'it' if there == path else with_tilde(there)} is not a folder"
@@ -134,7 +134,7 @@ class Disk:
 
 
 def inspect_disks(found: Sequence[Folder]) -> list[CheckupLine]:
-    """One line per file system that holds any of the folders."""
+    """One line per file system with any of the folders."""
     groups: dict[int, list[Folder]] = {}
     for folder in found:
         device = attempt(partial(_device, folder.path))
@@ -143,7 +143,7 @@ def inspect_disks(found: Sequence[Folder]) -> list[CheckupLine]:
 
 
 def judge_disk(topic: str, disk: Disk) -> CheckupLine:
-    """Whether there is space for what a run, a conversion or an installation writes."""
+    """Whether there is space for a run, a conversion or an installation."""
     seen = f"{megabytes(disk.free)} of {megabytes(disk.total)} free"
     then = "speedtest backends remove --all, or speedtest models --help"
     if disk.free < TOO_LITTLE_BYTES and any(folder.cache for folder in disk.folders):

@@ -84,7 +84,7 @@ def of_recipe(recipe: SwiftRecipe) -> list[Bridge]:
 def find(recipe: SwiftRecipe, version: str = "") -> Bridge | None:
     """The newest bridge of ``recipe`` that was built from the sources of this release.
 
-    By whatever compiler: an update of Xcode does not make a program unusable.
+    By any compiler: an update of Xcode does not make a program unusable.
     """
     if version not in {"", recipe.version}:
         return None
@@ -121,7 +121,7 @@ def sources() -> Path:
             return folder
     raise StorageError(
         f"the sources of the bridges are missing: {with_tilde(packaged)}",
-        hint="install the tool once more from a complete wheel",
+        hint="reinstall the tool from a complete wheel",
     )
 
 
@@ -146,7 +146,7 @@ def source_files(recipe: SwiftRecipe, top: Path) -> Iterator[Path]:
         if not (top / folder / "Package.swift").is_file():
             raise StorageError(
                 f"{with_tilde(top / folder)} has no Package.swift",
-                hint="install the tool once more from a complete wheel",
+                hint="reinstall the tool from a complete wheel",
             )
         yield from (
             file

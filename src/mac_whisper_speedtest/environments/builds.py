@@ -56,7 +56,7 @@ class NvidiaDriver:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build, and why it was chosen, in words; no words where there was nothing to choose."""
+    """A build, and why it was chosen, in words; empty if there was no choice."""
 
     name: str
     reason: str = ""

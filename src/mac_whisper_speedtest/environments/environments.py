@@ -43,7 +43,7 @@ class Environment:
         created: UTC, as ISO 8601.
         size_bytes: of all its files.
         path: the environment's folder.
-        compiler: what its distribution was built with, as the compiler names itself; empty where a
+        compiler: of its distribution, as the compiler names itself; empty if a
             wheel was installed.
     """
 
@@ -114,7 +114,7 @@ def python_of(recipe: Recipe, version: str) -> str | None:
 def bytecode_of(interpreter: str) -> Path | None:
     """The folder for compiled modules of ``interpreter``: in its environment, if it has one.
 
-    They are removed with the environment, and nothing is written beside other people's sources.
+    They are removed with the environment, and nothing is written into other people's folders.
     """
     home = Path(interpreter).parent.parent
     return home / "bytecode" if home.parent == root() else None
@@ -137,7 +137,7 @@ def install(
         version: of its distribution; empty for the default one. A missing lock is created.
         build: ``auto``, ``cpu``, ``index`` or ``cuda12``, as `builds.choose` has it.
         notify: called with one line for every step.
-        visible: let uv show its progress on stderr.
+        visible: show uv's progress on stderr.
         progress: called several times a second with the last line of a build from source.
         free_bytes: free space on the file system of a folder.
 
@@ -249,7 +249,7 @@ def _folder(lock: Lock, text: str, python: uv.Python) -> Path:
 def _install_packages(
     recipe: Recipe, staging: Path, text: str, python: str, *, find_links: bool, visible: bool
 ) -> None:
-    """Install everything of the lock ``text`` but what is built from source."""
+    """Install everything in the lock ``text`` except packages that are built from source."""
     if recipe.build:
         wheels = (each for each in locks.packages(text) if not locks.is_built(recipe, each))
         text = "".join(each.text for each in wheels)

@@ -113,7 +113,7 @@ def install(
 
 
 def remove(installation: Installation) -> int:
-    """Delete what is installed, and return the number of freed bytes. Raises StorageError."""
+    """Delete the installation, and return the number of freed bytes. Raises StorageError."""
     return store.remove(installation.path)
 
 

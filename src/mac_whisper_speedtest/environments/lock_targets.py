@@ -60,9 +60,9 @@ TARGETS = (
 )
 
 Lacking = dict[str, str]
-"""Python → the package that has no wheel for it; a Python that has all of them is not in it."""
+"""Python → the package without a wheel for it; complete Pythons are not in it."""
 Record = dict[str, dict[str, Lacking]]
-"""Lock → target → what is lacking there; a target that lacks nothing is not in it."""
+"""Lock → target → what is lacking there; complete targets are not in it."""
 
 
 def shipped_locks() -> Iterator[tuple[Recipe, str, str]]:
@@ -79,7 +79,7 @@ def shipped_locks() -> Iterator[tuple[Recipe, str, str]]:
 
 
 def shipped_parts() -> Iterator[tuple[Recipe, str, str]]:
-    """The same of the parts of locks for CUDA 12, as if each had a recipe that says what it is for.
+    """The same for the CUDA 12 parts of locks, as if each had its own recipe.
 
     Elsewhere their packages do not apply, so the answers are worth no line of a table.
     """
@@ -89,7 +89,7 @@ def shipped_parts() -> Iterator[tuple[Recipe, str, str]]:
 
 
 def lacking(recipe: Recipe, text: str, target: LockTarget, python: str) -> str:
-    """The package of a lock that has no wheel for ``target``, as uv finds it; empty if all have.
+    """The package of a lock without a wheel for ``target``, found by uv; empty if all have one.
 
     Raises:
         SpeedtestError: uv failed for another reason, such as no network.

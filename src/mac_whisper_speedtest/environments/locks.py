@@ -67,7 +67,7 @@ def packages(text: str) -> list[Package]:
     """The entries of a lock, in its order.
 
     Raises:
-        ValueError: a line is no pinned package.
+        ValueError: a line is not a pinned package.
     """
     from packaging.utils import canonicalize_name
 
@@ -173,7 +173,7 @@ def versions(recipe: Recipe) -> list[str]:
 def default_version(recipe: Recipe) -> str:
     """The version of a backend named without one.
 
-    It is the shipped one, unless ``upgrade`` selected a newer one whose lock still exists.
+    It is the shipped one, unless ``upgrade`` selected a newer one and its lock still exists.
     """
     from packaging.version import InvalidVersion, Version
 
@@ -311,7 +311,7 @@ def shipped_file(recipe: Recipe, version: str) -> Path:
 
 
 def shipped_versions(recipe: Recipe) -> list[str]:
-    """The versions whose lock ships with the tool, and the one that should."""
+    """The versions with a lock that ships with the tool, and the one that should have one."""
     shipped = [each for each in versions(recipe) if shipped_file(recipe, each).is_file()]
     return shipped if recipe.version in shipped else [*shipped, recipe.version]
 

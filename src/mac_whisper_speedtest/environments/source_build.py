@@ -45,7 +45,7 @@ def compiler(recipe: Recipe) -> str:
     """The C++ compiler of this machine, as it names itself.
 
     Raises:
-        UsageError: there is none; the hint has the command to type.
+        UsageError: there is none; the hint has the command.
     """
     missing = f"{recipe.name} is built from source, and there is no C++ compiler"
     if recipes.is_macos():

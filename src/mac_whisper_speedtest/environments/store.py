@@ -36,7 +36,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def read_marker(path: Path) -> dict[str, Any] | None:
-    """What the marker of the folder ``path`` states; ``None`` if there is none or it is damaged."""
+    """The content of the marker in the folder ``path``; ``None`` if missing or damaged."""
     try:
         return files.decode_json((path / MARKER).read_bytes(), dict[str, Any])
     except (OSError, ValueError):
@@ -62,7 +62,7 @@ def delete_leftovers(folder: Path, *, own: Path) -> None:
     """Delete the leftovers of killed installs and removals.
 
     Staging folders are named ``.TARGET.RANDOM``; a live install holds the lock of TARGET, and so
-    does the caller that of ``own``.
+    the caller holds the lock of ``own``.
     """
     for left in folder.glob(".*@*"):
         target = left.with_name(left.name[1:].rpartition(".")[0])
@@ -79,7 +79,7 @@ def staged(target: Path) -> Iterator[Path]:
     """Yield a folder that becomes ``target`` if the block succeeds, and is deleted otherwise.
 
     Unlike :func:`files.staged_directory` it does not sync thousands of files to the disk, which
-    takes longer than writing them: such a folder can be recreated, it only must be complete.
+    takes longer than writing them: such a folder can be recreated; it must only be complete.
     """
     try:
         staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))

@@ -38,7 +38,7 @@ BUILD_TIMEOUT_S = 45 * 60.0
 _LAST_LINES = 6
 _LEADER = "leader.json"
 """Names the process of a build that is under way."""
-# What a program loads at run time from beside itself: resources of its packages, libraries.
+# Files next to a program that it loads at run time: resources of its packages, libraries.
 _BESIDE = ("*.bundle", "*.resources", "*.framework", "*.dylib", "*.so")
 _ERROR = re.compile(r"\b(error|fatal):")
 _FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|ENOSPC", re.IGNORECASE)
@@ -143,7 +143,7 @@ def _building() -> Path:
 
 
 def _end_orphan(work: Path) -> None:
-    """End the build in ``work`` of a tool that was killed: it has nothing that could do so."""
+    """End the build in ``work`` of a killed tool, which could not end it."""
     import psutil
 
     try:
@@ -234,7 +234,7 @@ class _Build:
         return made
 
     def _copy_sources(self) -> None:
-        """Copy them once: SwiftPM writes beside manifests, and compiles every new file again."""
+        """Copy them once: SwiftPM writes next to manifests, and compiles every new file again."""
         if self._source.is_dir():
             return
         self.work.mkdir(parents=True, exist_ok=True)
@@ -361,7 +361,7 @@ def _copy(source: str | Path, target: str | Path) -> None:
 def _unfetched(lines: list[str]) -> set[str]:
     """The addresses that SwiftPM began to fetch and did not finish.
 
-    Where it has no copy of a package, its last words are about the folder of the copy that it could
+    Without a copy of a package, its last message is about the folder of the copy that it could
     not make, not about the network.
     """
     begun, done = (
@@ -386,7 +386,7 @@ def _identities(tree: Path) -> set[str]:
 
 
 def _resolved(file: Path) -> list[dict[str, Any]]:
-    """The pins in a ``Package.resolved``; none if every package is a local one."""
+    """The pins in a ``Package.resolved``; empty if every package is local."""
     try:
         return list(files.decode_json(file.read_bytes(), dict[str, Any]).get("pins", []))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """The Swift toolchain of this machine: whether it can build a bridge, and running it.
 
-SwiftPM puts each of its own processes into a process group of its own; what they all share is the
+SwiftPM puts each of its processes into a separate process group; they all share the
 session. So a build gets a session, and everything in it is killed when the build ends in any way.
 """
 
@@ -37,8 +37,8 @@ _TAIL_BYTES = 16 * 1024
 _LINE_BYTES = 4 * 1024
 
 _SWIFT_VERSION = re.compile(r"Swift version (?P<version>\d+(\.\d+)*)")
-# The manifests read the first two, and a build for users must not depend on what a developer has
-# set; with the third, macOS claims to be an older one.
+# The manifests read the first two, and a build for users must not depend on what a developer
+# has set; with the third, macOS claims to be an older one.
 _NOT_PASSED = frozenset({"SPEEDTEST_STUBS", "SPEEDTEST_SWIFT_MODE", "SYSTEM_VERSION_COMPAT"})
 
 INSTALL_TOOLS = "xcode-select --install"
@@ -110,7 +110,7 @@ def ask(*command: str, missing: str) -> str:
     Raises:
         UsageError: it is not there or fails: ``missing``.
     """
-    # Where Apple keeps them, whatever is on the path.
+    # Apple's location, for any path.
     program = shutil.which(command[0]) or str(Path("/usr/bin") / command[0])
     try:
         done = subprocess.run(
@@ -160,9 +160,9 @@ def run(
 
     Args:
         command: the program and its arguments.
-        log: what it writes is appended to this file.
+        log: its output is appended to this file.
         stdout: a file for its stdout instead.
-        timeout_s: what it may take.
+        timeout_s: its time limit.
         progress: called several times a second with the last line of the log.
         started: called with the process that leads the session.
         environment: all its variables; the tool's own by default.
@@ -277,5 +277,5 @@ def tail(log: Path, start: int = 0, *, size: int = _TAIL_BYTES) -> list[str]:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log; empty if it has none."""
+    """The last line of a log, perhaps empty."""
     return next(reversed(tail(log, size=_LINE_BYTES)), "")

@@ -35,7 +35,7 @@ def call(
     Args:
         arguments: of uv; its own configuration files are not read.
         environment: variables for it; those that the user has set take precedence.
-        visible: let it write its progress to stderr, which should be a terminal.
+        visible: show its progress on stderr, which should be a terminal.
 
     Raises:
         StorageError: the disk became full.
@@ -181,7 +181,7 @@ def for_locking() -> dict[str, str]:
 
 
 def for_installing(*, find_links: bool = True) -> dict[str, str]:
-    """The variables of uv for installing a lock, whose hashes identify the acceptable files.
+    """The variables of uv for installing a lock; its hashes identify the acceptable files.
 
     Args:
         find_links: whether to search pip's folders of wheels too. Not for torch's build from the
@@ -245,7 +245,7 @@ def choose_python(recipe: Recipe) -> Python:
         raise UsageError(
             f"{recipe.name} needs Python {recipe.python}; this is {platform.python_version()}, "
             "and uv found no other one that fits",
-            hint="install such a Python, so that uv finds it: uv python list",
+            hint="install such a Python where uv finds it; see: uv python list",
         ) from error
     return Python(path, _version_of(path))
 

@@ -95,7 +95,7 @@ def format_of(path: Path) -> str:
     """The format that the suffix of ``path`` names.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it names no known format.
     """
     name = path.suffix.lower().removeprefix(".")
     if name not in FORMATS:

@@ -59,7 +59,7 @@ class BoardRow:
         rounds: the number of rounds behind the speed.
         bundles: names of the bundles that tried it.
         dispute: its bundles that contradict each other; such a row has no rank.
-        left_out: bundles whose cell counts in no figure of the row, and why.
+        left_out: bundles with a cell that does not count in the row, and why.
     """
 
     configuration: Configuration
@@ -117,7 +117,7 @@ class Board:
         contract: the requested settings.
         metric: ``wer`` or ``cer``; empty without reference texts.
         bundles: how many took part.
-        margin: the relative difference below which nothing is ranked: the largest of its bundles'.
+        margin: smaller relative differences are not ranked: the largest margin of its bundles.
         groups: those that met the contract first; fast but wrong and failed ones last.
         unavailable: backend → in how many bundles it could not run.
     """
@@ -303,7 +303,7 @@ def _groups(cells: Sequence[SubmittedCell], rules: _Rules) -> list[BoardGroup]:
 
 
 def _may_be(failed: Configuration, other: Configuration) -> bool:
-    """Whether a failed cell may be of ``other``: nothing that it reported contradicts that."""
+    """Whether a failed cell may belong to ``other``: its reports do not contradict it."""
     same = failed.backend == other.backend and failed.threads == other.threads
     pairs = (
         (failed.version, other.version),
@@ -394,7 +394,7 @@ def _apart(one: PooledFigure | None, other: PooledFigure | None) -> bool:
 
 
 def _counted(own: Sequence[SubmittedCell], rules: _Rules) -> list[SubmittedCell]:
-    """The cells that figures and ranks are made of: of one signer only those of the newest run."""
+    """The cells behind figures and ranks: of one signer only the newest run's."""
     good = [
         each for each in own if each.rtf and (each.bundle, row_key(each)) not in rules.odd.left_out
     ]

@@ -162,7 +162,7 @@ def merge_duplicates(good: Iterable[ReadBundle], refused: Iterable[Refusal]) -> 
 
 
 def _preference(submission: Submission) -> tuple[bool, str]:
-    """With texts before without; of equals the same one wherever their files are."""
+    """Bundles with texts first; among equal ones the order does not depend on their paths."""
     return bool(submission.texts_sha256), repr(submission)
 
 

@@ -1,4 +1,4 @@
-"""The bundles of each hardware class, and what is odd about them and about their rows."""
+"""The bundles of each hardware class, and anomalies of bundles and rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIGURES = {
     "load_s": "time to load",
     "cores_used": "use of cores",
 }
-"""Fields of the summary that are compared between peers, and what they are called."""
+"""Fields of the summary that are compared between peers, with their names."""
 
 RowKey = tuple[Workload, str, Configuration]
 """What makes cells of several bundles one row: workload, effective settings, configuration."""
@@ -36,8 +36,8 @@ class ClassMember:
     Attributes:
         cells: the number of cells of its run.
         outlier: its comparison with its peers.
-        alike: other bundles with exactly the same timings, which no two measurements have.
-        odd: what is odd about single cells of it, in words, sorted.
+        alike: other bundles with exactly the same timings, which independent runs never have.
+        odd: anomalies of single cells, in words, sorted.
     """
 
     name: str
@@ -68,7 +68,7 @@ class OddRows:
 
     Attributes:
         left_out: (bundle, row) → why that cell counts in no figure.
-        named: (bundle, row) → in what it differs from its peers otherwise; it counts.
+        named: (bundle, row) → other differences from its peers; the row counts.
         disputed: row → its bundles that contradict each other.
     """
 
@@ -83,7 +83,7 @@ def row_key(cell: SubmittedCell) -> RowKey:
 
 
 def odd_rows(known: Sequence[Submission]) -> OddRows:
-    """Judge every cell: by itself, and against its peers."""
+    """Judge every cell alone and against its peers."""
     left_out = {
         (each.name, row_key(cell)): "; ".join(cell.doubts)
         for each in known

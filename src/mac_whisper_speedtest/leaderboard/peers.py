@@ -181,7 +181,7 @@ FIGURE_FACTOR = 2.0
 
 
 def odd_figures(values: Mapping[str, float]) -> dict[str, float]:
-    """The bundles whose figure of a row differs from their peers', and how many times it is theirs.
+    """The bundles with a figure that differs from their peers', and its ratio to theirs.
 
     Args:
         values: bundle → its figure, above zero.
@@ -196,7 +196,7 @@ class OddCell:
     """A cell that differs from the same cell of its peers, while the rest of its bundle does not.
 
     Attributes:
-        ratio: its RTFx as a multiple of the usual one, by what its bundle's other cells say of its
+        ratio: its RTFx as a multiple of the usual one, judging by the bundle's other cells and its
             machine.
         peers: bundles that have the row, this one among them.
     """

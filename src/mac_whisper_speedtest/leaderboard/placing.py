@@ -44,9 +44,9 @@ def rank_rows(
     differ only if the rounds of each of these bundles agree on it.
 
     Args:
-        rows: row → bundle → that bundle's rounds, none of them empty.
+        rows: row → bundle → that bundle's rounds, never empty.
         margin: the relative difference below which rows count as equal.
-        level: bundle → confidence level for comparisons of its own rounds.
+        level: bundle → confidence level for comparisons within its rounds.
 
     Raises:
         ValueError: a value is not finite or not above zero.

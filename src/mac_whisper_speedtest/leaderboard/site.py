@@ -277,7 +277,7 @@ def check_target(target: Path) -> None:
 def write_site(target: Path, content: Mapping[str, bytes]) -> None:
     """Replace the site at ``target`` as a whole: the result is the old site or the new one.
 
-    Between the two renames there is no site for a moment; a failure there restores the old one.
+    The site is missing briefly between the two renames; a failure then restores the old one.
 
     Raises:
         UsageError: ``target`` contains something else than a site.

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.summary import accuracy, evidence, ranking, samples
 
 
 def content_digest(run: s.Run) -> str:
-    """SHA-256 of what a run's speeds depend on. Raises StorageError.
+    """SHA-256 of everything that a run's speeds depend on. Raises StorageError.
 
     What a bundle omits, scrubs or renames is not part of it, so a run's directory and all of its
     bundles, with or without texts, have the same digest.
@@ -80,7 +80,7 @@ class Workload:
         hardware: the hardware class, in words.
         contract: SHA-256 of the requested settings.
         model: canonical name.
-        network: hash of the weights, whatever their format; empty if unknown.
+        network: hash of the weights in any format; empty if unknown.
         speech: SHA-256 of the PCM samples.
         words: SHA-256 of the reference texts, without which error rates cannot be compared; empty
             if there are none.
@@ -164,7 +164,7 @@ class Submission:
         tool: version of the tool that measured.
         contracts: SHA-256 → the requested settings.
         speech: SHA-256 of the PCM samples → the audio.
-        margin: the relative difference below which its run ranks nothing.
+        margin: smaller relative differences are not ranked in its run.
         level: confidence level of the intervals that its run ranks by.
         signer: the public key that has signed the bundle; empty if it is not signed.
     """

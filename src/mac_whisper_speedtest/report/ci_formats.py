@@ -77,7 +77,7 @@ def _properties(compared: d.Compared) -> dict[str, str]:
 
 
 def _class(cell: d.CellChange) -> str:
-    """The class name, by which services group. They split it at dots, so names must have none."""
+    """The class name, by which services group. They split it at dots, so names contain none."""
     return f"speedtest.{cell.model.replace('.', '_')}.{cell.clip.replace('.', '_')}"
 
 

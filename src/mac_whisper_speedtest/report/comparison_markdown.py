@@ -18,7 +18,7 @@ _LEFT = {"backend", "speed", "accuracy", "condition", "base", "new", ""}
 
 
 def render(compared: Compared) -> str:
-    """Tables first, the rest folded. Lines that a comment has no room for are counted."""
+    """Tables first, the rest folded. Lines that do not fit into a comment are counted."""
     parts = ["\n".join(_head(compared))]
     parts += [
         f"**{_plain(heading)}**\n\n" + "\n".join(_table(rows.HEADINGS, found))

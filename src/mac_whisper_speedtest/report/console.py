@@ -1,4 +1,4 @@
-"""The only consoles of this program: they show text as text, whatever its origin.
+"""The only consoles of this program: they show any text literally.
 
 No text is read as Rich's markup, as the name of an emoji or as something to highlight, and no
 control character reaches the terminal but those of Rich's own styles. Styles come from
@@ -28,7 +28,7 @@ class TextConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Everything that is printed passes here, whatever it is part of."""
+        """All printed text passes here."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
@@ -37,7 +37,7 @@ class TextConsole(Console):
 
 
 def output_console(console: TextConsole | None = None, *, pipe: int = PIPE_WIDTH) -> TextConsole:
-    """``console`` if given, else stdout: a terminal as it is, a pipe ``pipe`` characters wide."""
+    """``console`` if given, else stdout: a terminal unchanged, a pipe ``pipe`` characters wide."""
     if console is not None:
         return console
     stdout = TextConsole()

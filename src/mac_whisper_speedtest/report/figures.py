@@ -222,7 +222,7 @@ def _certainly_first(it: Summary) -> bool:
 
 
 def ranking_table(run: Run, table: CellTable, columns: Sequence[str]) -> ReportTable:
-    """The cells of one model and speech, best first, and what was measured of them."""
+    """The cells of one model and speech with their figures, best first."""
     request, info = run.manifest.request, table.clip
     audio = f"{info.seconds:.1f} s"
     if info.utterances:

@@ -67,7 +67,7 @@ def details(table: CellTable) -> Iterator[str]:
 
 
 def detectable(cells: Sequence[CellResult]) -> Iterator[str]:
-    """Which differences a run could detect; nothing if that is not known."""
+    """Which differences a run could detect; empty if unknown."""
     found = [it.detectable for cell in cells if (it := cell.summary) and it.detectable is not None]
     if not found:
         return

@@ -45,7 +45,7 @@ def _options(manifest: s.Manifest) -> Iterator[str]:
 
 
 def _recorded(recorded: s.RequestInfo) -> Iterator[str]:
-    """Every option whose value is not its default.
+    """Every option with another value than its default.
 
     An option that an environment variable can set is always included, because it may differ.
     """

@@ -47,7 +47,7 @@ class Field:
 
     Attributes:
         shown: the text.
-        value: what it is sorted by, if not by the text; ``""`` comes last.
+        value: the sort key, if not the text; ``""`` comes last.
         class_: a class of ``page.css``; ``other`` marks a deviation.
         badge: shows the text as a badge of this class: ``good``, ``warn`` or ``bad``.
         element: ``code`` or ``em``, for the text.
@@ -74,7 +74,7 @@ class Field:
 
     @property
     def missing(self) -> bool:
-        """Whether it stands for a figure that is not known."""
+        """Whether its figure is unknown."""
         return self.value == ""
 
 
@@ -121,7 +121,7 @@ class ReportTable:
         return replace(self, columns=[self.columns[at] for at in places], bodies=bodies)
 
     def without_empty(self, headings: Collection[str]) -> ReportTable:
-        """The table without those of these columns that have no value."""
+        """The table without the empty ones of these columns."""
         return self.with_columns(
             at
             for at, column in enumerate(self.columns)
@@ -168,7 +168,7 @@ class ReportTable:
 
 
 def as_field(shown: str | Field) -> Field:
-    """A plain text as a field; a field as it is."""
+    """A plain text as a field; a field unchanged."""
     return shown if isinstance(shown, Field) else Field(shown)
 
 

@@ -57,7 +57,7 @@ class FlatColumn:
     Attributes:
         name: with the unit in it, where there is one.
         kind: the type of its values.
-        unit: empty where there is none.
+        unit: empty if there is none.
         meaning: one line, understandable without its context.
         path: where a row has the value: names of attributes or keys, joined by dots.
         brief: whether it is in tables for people.

@@ -49,10 +49,10 @@ CALLS = 10
 TIME_S = 30.0
 """Of one backend on one device, without what starts and loads it."""
 STAGE_S, _LEAST_S = 90.0, 30.0
-"""Of one stage of its worker, and the least for that however little time is left."""
+"""Most and least seconds for one stage of its worker; the least applies even without time left."""
 _LONGEST_TEXT = 10_000
 LARGEST_WER = 0.25
-"""Of clear speech; a backend that hears something else is broken, not merely small."""
+"""Highest error rate on clear speech; a backend above it is broken, not merely inaccurate."""
 WER_DIFFERS = 0.05
 """Between a GPU and the CPU: other precisions may exchange a word."""
 STEADY = 0.1
@@ -63,7 +63,7 @@ QUIET_CORES = 0.25
 _LOAD_LOG = "whisper.cpp-load"
 
 _APPLE = ("coreml", "ane")
-"""Devices of Apple silicon beside its GPU."""
+"""Devices of Apple silicon other than its GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class BackendTarget:
 
     @property
     def gpu(self) -> bool:
-        """Whether a GPU, or Apple's Neural Engine, is to be used."""
+        """Whether to use a GPU or Apple's Neural Engine."""
         return self.device not in {"cpu", "auto"}
 
     def measure(self, bench: Workbench) -> Measurement:
@@ -95,7 +95,7 @@ def targets(*, macos: bool, gpus: frozenset[str]) -> Iterator[BackendTarget]:
             continue
         words = ["cpu"] if "cpu" in backend.devices else []
         if gpus and backend.devices:
-            # Where only an NVIDIA GPU is, a backend for Apple's has none.
+            # A backend for Apple's GPUs cannot use an NVIDIA GPU.
             own = backend.device_for(GPU)
             words += [own] if own is not None and (macos or own in {GPU, "cuda"}) else []
         if macos:
@@ -105,7 +105,7 @@ def targets(*, macos: bool, gpus: frozenset[str]) -> Iterator[BackendTarget]:
 
 
 def measure_without_gpu(bench: Workbench) -> Measurement:
-    """What stands in for every backend on a GPU, where there is none."""
+    """The placeholder for every backend on a GPU, without a GPU."""
     kind = "GPU of Apple's" if bench.reader.macos else "NVIDIA GPU with a driver"
     return not_measured("backend", f"this machine has no {kind}", subject="any on a GPU", gpu=True)
 

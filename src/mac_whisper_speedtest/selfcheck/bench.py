@@ -36,7 +36,7 @@ CLOSE = "close other programs; repeat"
 SEND = "send the kit: speedtest selfcheck -o kit.zip"
 
 Figures = dict[str, float | Sequence[float] | str | Unknown | None]
-"""Name → figure, figures, text, or why there is none; what is ``None`` is left out."""
+"""Name → figure, figures, text, or why it is missing; ``None`` is left out."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class KnownWorker:
         return Target(self.worker.pid, self.gpu)
 
     def do(self, work: str, **arguments: float | str) -> Mapping[str, float | str]:
-        """Have it do a work of `known_work`, and return what it knows of it.
+        """Let it do a work of `known_work`, and return its report.
 
         Raises:
             WorkerFailureError: it did not answer.
@@ -91,7 +91,7 @@ class Workbench:
     heard: dict[str, str] = field(default_factory=dict)
 
     def at_most(self, seconds: float) -> float:
-        """``seconds``, or what is left for each check if that is less."""
+        """``seconds``, or the time left for each check if that is less."""
         return max(1.0, min(seconds, (self.ends_at - time.monotonic()) // self.left))
 
     @contextmanager
@@ -151,7 +151,7 @@ def failed(check: str, why: str, *, subject: str = "", gpu: bool = False) -> Mea
 
 
 def metered(probe: Probe, target: Target, prefix: str = "") -> Figures:
-    """The figures of a probe whose span ends now, and how far they are to be trusted."""
+    """The figures of a probe for the span that ends now, with their quality."""
     found: Figures = {}
     for name, each in probe.end(target).items():
         found[f"{prefix}{name}"] = Unknown(each.reason) if each.value is None else each.value

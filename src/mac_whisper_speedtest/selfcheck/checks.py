@@ -62,7 +62,7 @@ class Check:
         question: in words, for the progress.
         measure: makes the measurements, at most some dozens of seconds.
         judge: judges one of them; pure.
-        subject: what is looked at, where there is one for each.
+        subject: the subject of each measurement, if there are several.
         gpu: whether it is about a GPU.
     """
 
@@ -171,11 +171,11 @@ _JUDGES: dict[str, tuple[str, Judge]] = {
 def perform(notify: Callable[[str], None], *, gpu: bool = False, locks: bool = False) -> Kit:
     """Measure everything, and return the kit as it may be given away.
 
-    After an interrupt, the kit has what was measured before.
+    After an interrupt, the kit has the earlier measurements.
 
     Args:
         notify: called with a line before each check.
-        gpu: whether what is not known about a GPU is a failure.
+        gpu: whether an unknown state of a GPU is a failure.
         locks: whether to ask the package index whether each lock would install.
     """
     began, interrupted = time.monotonic(), False
@@ -248,7 +248,7 @@ def judged(kit: Kit) -> Checkup:
 
 
 def _plain(line: CheckupLine) -> CheckupLine:
-    """A line of the page, whatever a kit has in its texts; its state is said beside it."""
+    """A line of the page for any text of a kit; its state has a separate column."""
     topic, seen, then = (
         " ".join(text[:_LONGEST].split()) for text in (line.topic, line.seen, line.next)
     )
@@ -260,7 +260,7 @@ def _not_known(found: Measurement) -> list[CheckupLine]:
 
 
 def _lines(found: Measurement, judge: Judge, *, gpu: bool) -> list[CheckupLine]:
-    """The lines of a measurement. Figures may be missing, and those of a forged kit be anything."""
+    """The lines of a measurement. Figures may be missing, or forged."""
     own = f"{found.check}: {found.subject}" if found.subject else found.check
     topic = found.subject if found.check == BACKEND else own
     try:
@@ -271,7 +271,7 @@ def _lines(found: Measurement, judge: Judge, *, gpu: bool) -> list[CheckupLine]:
         lines = list(judge(found))
     except UnknownFactError as error:
         lines = [unknown(topic, str(error))]
-    except Exception as error:  # noqa: BLE001 - a kit is somebody else's
+    except Exception as error:  # noqa: BLE001 - a kit may contain anything
         lines = [unknown(topic, f"its figures make no sense: {error}")]
     if not (gpu and found.gpu):
         return lines

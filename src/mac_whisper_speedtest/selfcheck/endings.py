@@ -1,4 +1,4 @@
-"""How workers end: is every ending recognized, and is nothing left behind?"""
+"""How workers end: is every ending recognized, and does nothing remain?"""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _own_memory(bench: Workbench, library: str, python: str) -> int:
 
 
 def _started(scratch: Path) -> list[int]:
-    """The processes that the worker started, whose ids it wrote down."""
+    """The processes that the worker started, by the ids it recorded."""
     try:
         return [int(each) for each in (scratch / PIDS).read_text("ascii").split()]
     except (OSError, ValueError):

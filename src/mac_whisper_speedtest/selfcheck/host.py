@@ -30,7 +30,7 @@ LONGEST_SYNC_S = 0.1
 COARSEST_CLOCK_S = 1e-4
 """A tenth of a thousandth of a call of a second."""
 LONGEST_LOOK_S = {"conditions": 1.0, "tree": 0.1, "kill": 2.0}
-"""What is looked at around rounds, around every sample, and at the end of every worker."""
+"""The readings around rounds, around every sample, and at the end of every worker."""
 _TICKS = 1000
 
 
@@ -102,7 +102,7 @@ def judge_clock(found: Measurement) -> list[CheckupLine]:
 
 
 def measure_cost(bench: Workbench) -> Measurement:
-    """What it costs to look at the machine and at a worker, and to kill one."""
+    """The time to read the machine's and a worker's state, and to kill a worker."""
     with bench.known_worker() as known:
         pid = known.worker.pid
         looked = _median_s(lambda: conditions.read_conditions(bench.reader), _LOOKS)

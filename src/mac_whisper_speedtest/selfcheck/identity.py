@@ -68,7 +68,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)*")
 
 
 def collect_raw(bench: Workbench) -> None:
-    """Ask the system's tools; what is not there, or does not answer, is left out."""
+    """Ask the system's tools; missing or silent tools are left out."""
     commands = _ON_MACOS if bench.reader.macos else _ON_LINUX
     for name, command in commands.items():
         text = bench.reader.run(command)

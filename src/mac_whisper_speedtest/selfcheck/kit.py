@@ -51,7 +51,7 @@ class Measurement(Struct):
     unknown: dict[str, str] = scrubbed("name → why there is no figure or text", default={})
 
     def series(self, name: str) -> list[float]:
-        """Figures by name; raises UnknownFactError with the reason where there are none."""
+        """Figures by name; raises UnknownFactError with the reason if there are none."""
         found = self.values.get(name)
         if not found:
             raise UnknownFactError(self.unknown.get(name) or self.reason or f"no {name} in the kit")
@@ -69,7 +69,7 @@ class Measurement(Struct):
 
     @property
     def reason(self) -> str:
-        """Why nothing at all was measured; empty if something was."""
+        """Why nothing was measured; empty if something was."""
         return self.unknown.get("", "")
 
 
@@ -89,7 +89,7 @@ class Kit(Struct):
 
 
 def without_names(kit: Kit) -> Kit:
-    """The kit to give away: its texts scrubbed, and left out where something remains."""
+    """The kit to share: its texts scrubbed, or left out if a secret remains."""
     scanner = LeakScanner()
 
     def clean(text: str) -> str:
@@ -152,7 +152,7 @@ def read_kit(path: Path) -> Kit:
     """The kit in a file.
 
     Raises:
-        UsageError: there is no such file, or it is no kit of a version that is known.
+        UsageError: there is no such file, or it is no kit of a known version.
         StorageError: it cannot be read.
     """
     try:

@@ -2,7 +2,7 @@
 
 It runs in the tool's interpreter or in a backend's. The model's name says which work, its path has
 the work's arguments as JSON, and the "transcript" is what the work knows of itself, as JSON.
-Standard library, numpy, and the library whose memory is asked for.
+Standard library, numpy, and the library whose memory is measured.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class KnownWork:
         return LoadedModel(device, "none")
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:  # noqa: ARG002
-        """Do the work, and tell what it did."""
+        """Do the work, and report it."""
         facts = _WORKS[self._work](self._held, **self._arguments)
         return Transcription([], text=json.dumps(facts))
 
@@ -88,7 +88,7 @@ def _cores(_held: list[Any], seconds: float, processes: float) -> Facts:
 
 
 def _leave(_held: list[Any], ending: str = "") -> Facts:
-    """Start processes that outlive this one where nothing kills them, and end as requested."""
+    """Start processes that outlive this one unless they are killed, and end as requested."""
     children = [
         # A program without Python's environment: macOS hides the marks of its own programs.
         subprocess.Popen(["/bin/sleep", str(_SLEEPS_S)], start_new_session=True),
@@ -164,7 +164,7 @@ _ALLOCATE: Mapping[str, Callable[[list[Any], int], Facts]] = {
 
 
 def _multiply(held: list[Any], library: str, seconds: float) -> Facts:
-    """Multiply matrices for so long on the GPU that a library sees; on the CPU if there is none."""
+    """Multiply matrices for this long on the GPU that a library sees, else on the CPU."""
     began = time.perf_counter()
     facts = _ALLOCATE[library](held, 4 * 2048 * 2048)
     matrix = held.pop().reshape(2048, 2048) / 2048

@@ -1,4 +1,4 @@
-"""Processor time: is known work of a worker, and of another program, counted as what it is?
+"""Processor time: is known work of a worker, and of another program, counted correctly?
 
 On a busy machine other programs are counted, rightly. So a verdict says that the accounting is
 wrong only where the load around the known work does not explain the difference.
@@ -31,14 +31,14 @@ from mac_whisper_speedtest.selfcheck.kit import Measurement
 WORK_S = 2.0
 """Seconds of one core."""
 REPEATS = 3
-"""Another program may run during one of them by chance; an error of the accounting is in all."""
+"""Another program may disturb one repetition by chance; an accounting error is in all."""
 _LONGEST_S = 15.0
 IDLE_WINDOWS = 10
 TOLERANCE = 0.05
 """Of known work of a worker, which is counted in nanoseconds or hundredths of a second."""
 STRANGER_CORES = 0.1
 QUIET_CORES = 0.25
-"""A machine on which others use less while nothing is done is quiet enough to judge."""
+"""If other programs use fewer cores than this while idle, the machine is quiet enough to judge."""
 
 _STRANGER = f"""
 import time
@@ -56,7 +56,7 @@ def _watched(target: Target, seconds: float) -> Figures:
 
 
 def _outside(target: Target, windows: int, prefix: str, figure: str = "outside_cpu_s") -> Figures:
-    """Cores that others used in windows of a second in which nothing is done here."""
+    """Cores that other programs used in idle windows of one second."""
     shares: list[float] = []
     for _ in range(windows):
         found = _watched(target, 1.0)
@@ -110,7 +110,7 @@ def measure_worker(bench: Workbench) -> Measurement:
 
 
 def judge_worker(found: Measurement) -> list[CheckupLine]:
-    """Its time is its own, and not that of others."""
+    """Its time is counted as its own, not as other programs'."""
     burned, counted = found.series("burned_s"), found.series("cpu_s")
     worst = max((b / a - 1 for a, b in zip(burned, counted, strict=True)), key=abs)
     seen = (

@@ -31,7 +31,7 @@ def measure(bench: Workbench) -> list[Measurement]:
 
 
 def not_asked(bench: Workbench) -> Measurement:  # noqa: ARG001 - nothing is looked at
-    """What stands in for all of them without ``--locks``."""
+    """The placeholder for all locks without ``--locks``."""
     return not_measured("lock", "needs the network: add --locks")
 
 

@@ -26,7 +26,7 @@ SMALL_SAMPLE = {3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1
 Time-efficient algorithms for two highly robust estimators of scale, COMPSTAT, section 4)."""
 
 FLOOR = 1.10
-"""Timings within this factor of the median are no outliers, however alike the others are."""
+"""Timings within this factor of the median are never outliers."""
 
 TOKENS_FACTOR = 1.1
 """Token counts that differ from the usual one by more than this factor explain an outlier."""

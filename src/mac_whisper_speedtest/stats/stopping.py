@@ -174,7 +174,7 @@ def looks(minimum: int, maximum: int, *, growth: float = WIDTH_GROWTH) -> tuple[
     Args:
         minimum: rounds at the first look.
         maximum: rounds at the last.
-        growth: a look's rounds / those of the previous one, above 1.
+        growth: a look's rounds / the previous look's, above 1.
 
     Raises:
         ValueError: for a minimum below 1, a maximum below it, or a growth that does not grow.
@@ -276,7 +276,7 @@ def undecided_cells(
             left out if one of its cells is not here.
         left_s: seconds left of the budget.
         left_rounds: rounds that may still follow; a pair that needs more rounds, or more time than
-            is left, is left out. Without it, the cheapest pair is chosen whatever it needs.
+            is left, is left out. Without it, the cheapest pair is chosen at any cost.
 
     Returns:
         Cell ids; empty if no pair is chosen.

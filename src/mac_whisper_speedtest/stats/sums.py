@@ -30,7 +30,7 @@ def of_two(first: Sequence[float], second: Sequence[float]) -> Sequence[float]:
 
 
 def median(ordered: Sequence[float]) -> float:
-    """The median of what is in order."""
+    """The median of sorted values."""
     half, odd = divmod(len(ordered), 2)
     return ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2
 

@@ -1,6 +1,6 @@
 """Opens the index's database, or creates a new one in place of one that cannot be used.
 
-A damaged or foreign file is set aside with a notice and never read: the index holds nothing that
+A damaged or foreign file is set aside with a notice and never read: the index contains nothing that
 cannot be computed again from the runs.
 """
 

@@ -80,8 +80,8 @@ class Refreshed:
     """The result of a refresh, in numbers of runs.
 
     Attributes:
-        read: runs whose files were read.
-        unchanged: runs whose files have not changed.
+        read: runs with files that were read.
+        unchanged: runs with unchanged files.
         gone: runs that no longer exist.
         samples: in the runs that were read.
     """
@@ -260,7 +260,7 @@ class Index:
         )
 
     def check(self) -> str:
-        """What SQLite finds wrong with the database; empty if nothing."""
+        """Errors that SQLite finds in the database; empty if none."""
         try:
             (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
         except sqlite3.DatabaseError as error:

@@ -1,4 +1,4 @@
-"""Where the index is: beside the runs, unless that folder is on a network file system.
+"""Where the index is: next to the runs, unless that folder is on a network file system.
 
 SQLite's write-ahead log needs memory that all its users share, so they must be on one machine
 (https://sqlite.org/wal.html). On a network file system neither that memory nor its locks are
@@ -25,7 +25,7 @@ _NETWORK = frozenset(
     | {"fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "fuse.ceph", "fuse.davfs2"}
     | {"fuse.grpcfuse", "fuse.osxfs", "macfuse", "osxfuse"}
 )
-"""Names of file systems whose files another machine, or another system on this one, may have open.
+"""Names of file systems with files that another machine or system may have open.
 
 All others count as local, except ``fuse`` without a subtype, which may be either."""
 
@@ -36,7 +36,7 @@ class IndexLocation:
 
     Attributes:
         path: of the database; ``None`` if it can only be kept in memory.
-        reason: why it is not beside the runs; empty if it is.
+        reason: why it is not next to the runs; empty if it is.
     """
 
     path: Path | None

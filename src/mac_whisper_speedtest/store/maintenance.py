@@ -58,7 +58,7 @@ def remove(run: RunDirectory) -> int:
     except OSError as error:
         raise StorageError(
             f"cannot remove {run.path}: {error.strerror or error}",
-            hint="check the permissions there; `speedtest results gc` removes what is left",
+            hint="check the permissions there; `speedtest results gc` removes the rest",
         ) from error
     return freed
 

@@ -89,7 +89,7 @@ class Verification:
     """The result of a verification.
 
     Attributes:
-        problems: what is wrong, a sentence each.
+        problems: one sentence each.
         remarks: what could not be checked, or is unusual but not wrong.
     """
 
@@ -154,7 +154,7 @@ def _read(run: RunDirectory, name: str) -> bytes:
 
 
 def _sealed(files: _Files) -> s.Run | str:
-    """The sealed run, or why there is none.
+    """The sealed run, or why it is missing.
 
     Raises:
         StorageError: ``run.json`` is damaged, or of a newer version.

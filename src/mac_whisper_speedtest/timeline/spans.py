@@ -237,7 +237,7 @@ class CounterValue:
 
 @functools.lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """A text without names, paths and tokens, cut to ``LONGEST_TEXT``: fit to be published."""
+    """A text that may be published: without names, paths and tokens, cut to ``LONGEST_TEXT``."""
     found = scrub_for_others(text)
     return found if len(found) <= LONGEST_TEXT else found[: LONGEST_TEXT - 1] + "…"
 

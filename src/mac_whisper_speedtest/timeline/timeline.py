@@ -57,7 +57,7 @@ def timeline_of(run: s.Run, events: Sequence[TimedEvent] | None = None) -> Timel
     """The timeline of a run.
 
     Args:
-        run: with summaries, whose findings become instants.
+        run: with summaries; their findings become instants.
         events: the lines of its journal; ``None`` if only the sealed run exists.
     """
     placed = spans.place_events(spans.rebuild_events(run) if events is None else events)
@@ -202,7 +202,7 @@ class _Builder:
         return span
 
     def _step(self, name: str, parent: int, start_s: float, end_s: float, known: Facts) -> int:
-        """Add a step of a visit: after what is already drawn, and not ending before it begins."""
+        """Add a step of a visit after the steps drawn so far; it never ends before it begins."""
         begun_s = min(max(start_s, self._drawn_s), end_s)
         kind = name.partition(" ")[0]
         return self.recorder.span(name, kind, within=parent, between=(begun_s, end_s), facts=known)

@@ -144,7 +144,7 @@ def svg(name: str, *parts: str, height: float, title: str, description: str) -> 
         parts: what is drawn.
         height: in pixels.
         title: what it is, for screen readers.
-        description: what it shows, for screen readers.
+        description: its content, for screen readers.
     """
     return element(
         "svg",
@@ -336,7 +336,7 @@ def scatter(
         x_axis: label of the horizontal axis.
         y_axis: label of the vertical axis, which begins at 0.
         title: what is drawn.
-        front_note: what it means to be on the front, for the description.
+        front_note: the meaning of the front, for the description.
     """
     top, bottom = 34.0, 360.0
     ends = [value for dot in dots for value in (dot.x, dot.low, dot.high) if value is not None]
@@ -381,7 +381,7 @@ def scatter(
 def _names(
     labels: Sequence[str], places: Sequence[tuple[float, float]], bottom: float
 ) -> list[Markup]:
-    """A name beside each point, moved up or down so that none covers another or the axis."""
+    """A name next to each point, moved up or down to avoid other names and the axis."""
     numbered = len(labels) > MOST_NAMED
     order = sorted(range(len(labels)), key=lambda index: (places[index][1], places[index][0]))
     heights = spread_apart(

@@ -196,7 +196,7 @@ def _strip(
 
 
 def _place(number: int, place: int, of: int, rounds: int) -> float:
-    """Horizontal position of a sample, in per cent; those of one round are side by side."""
+    """Horizontal position of a sample, in per cent; the samples of a round are side by side."""
     band = (charts.RIGHT - _LEFT) / max(rounds, 1)
     return _LEFT + band * (number + 0.15 + 0.7 * (place + 0.5) / of)
 

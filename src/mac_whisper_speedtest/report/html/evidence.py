@@ -171,7 +171,7 @@ def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> ReportT
 def _scrubbed(text: str, limit: int) -> str:
     """At most ``limit`` characters of ``text``, without secrets.
 
-    Only a little more than is shown is searched for secrets, so that none is cut in half and shown;
+    Little more than the shown part is searched for secrets, enough that none is cut in half;
     searching all of a huge text would take minutes.
     """
     searched = text[: 2 * limit + 1000]
@@ -187,7 +187,7 @@ _NAME = "name"
 
 
 def contract_section(run: Run, limits: Limits) -> Markup:
-    """The requested settings, those of every cell, and the findings of the adapters."""
+    """The requested settings, every cell's effective ones, and the adapters' remarks."""
     requested = run.manifest.request.contract
     settings = [setting for setting in requested if setting != _NAME]
     columns = [

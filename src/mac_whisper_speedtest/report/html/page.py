@@ -1,4 +1,4 @@
-"""Renders a page as one file: it makes no request, and no text in it can become code.
+"""Renders a page as one file that makes no request and in which no text can become code.
 
 Values in the templates (Jinja2) are escaped unless they are :class:`~markupsafe.Markup`. Jinja2 is
 imported when a template is rendered, because a program that only measures does not need it.
@@ -31,8 +31,8 @@ def render(template: str, /, *, package: str = __package__, **context: object) -
     """HTML from a template. All HTML comes from here, so every text passes :func:`visible`.
 
     Args:
-        template: file name in the package's folder ``templates``, or in the one beside this file.
-        package: whose templates are preferred.
+        template: file name in the ``templates`` folder of the package, or of this file.
+        package: its templates are preferred.
         context: the names that the template uses; a missing one is an error.
     """
     made = _environment(package).get_template(template).render(context)
@@ -148,7 +148,7 @@ class Limits:
     Attributes:
         sample_rows: rows of the table of samples; above, it has a row per cell and round.
         dots: samples that are drawn; above, rounds are drawn as boxes.
-        recordings: recordings of a set whose texts are shown.
+        recordings: the recordings of a set to show with texts.
         units: words (or characters, if these are counted) of one recording that are aligned.
         message: characters of one message or log.
         entries: omitted recordings that are named, and lines of other long lists.

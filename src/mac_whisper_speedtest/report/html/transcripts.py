@@ -205,7 +205,7 @@ def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Al
         }
         base, base_name = source.reference, ""
         if base is None:
-            # Without a reference, the texts are compared with one of them.
+            # Without a reference, one text serves as the reference.
             base_name = next((label for label, text in written.items() if text is not None), "")
             base = written.get(base_name) or ""
         own = rules.get(normalize.primary(source.language))
