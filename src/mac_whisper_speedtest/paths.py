@@ -86,6 +86,7 @@ VARIABLES: Mapping[str, str] = {
     "UV_FIND_LINKS": "folders of wheels; all `UV_...` variables win over pip's configuration",
     "MOONSHINE_VOICE_CACHE": "moonshine-voice's folder",
     "CUDA_VISIBLE_DEVICES": "the GPUs that workers see; the selfcheck records it",
+    "XPC_SERVICE_NAME": "set by launchd: this program runs as a service of macOS",
     "PYTHONUNBUFFERED": "set: every line is written at once",
 }
 """Environment variables that this program reads; workers get some more (`worker.launch`)."""

@@ -14,6 +14,7 @@ from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.doctor import accelerators, checkup, load, packages, storage, system
 from mac_whisper_speedtest.doctor.lines import Checkup, Readiness
+from mac_whisper_speedtest.doctor.topics import Topic
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 
@@ -34,6 +35,8 @@ def looked_at(reader: Reader) -> dict[str, tuple[str, str]]:
     topics = [line.topic for line in examined.lines]
     assert len(set(topics)) == len(topics)
     for line in examined.lines:
+        known = (each for each in Topic if line.topic == each or line.topic.startswith(f"{each} "))
+        assert next(known, None), line.topic
         assert bool(line.next) or line.state not in {Readiness.WARN, Readiness.FAIL}, line
         assert line.seen.startswith("not known: ") or line.state != Readiness.UNKNOWN, line
     return {line.topic: (line.state, line.seen) for line in examined.lines}

@@ -72,6 +72,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "protocol.md": protocol.protocol,
     "weights.md": weights.weights,
     "json.md": weights.printed,
+    "doctor.md": weights.doctor,
     "locks.md": locks.locks,
     "protocol.schema.json": protocol_schema,
     "json-logs.schema.json": logs_schema,

@@ -6,8 +6,17 @@ import inspect
 
 from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.cli import documents
+from mac_whisper_speedtest.doctor.accelerators import TIMEOUT_S
 from mac_whisper_speedtest.doctor.lines import Readiness
-from mac_whisper_speedtest.reference.markdown import code, page, table, without_markup
+from mac_whisper_speedtest.doctor.topics import Topic
+from mac_whisper_speedtest.reference.markdown import (
+    NOTHING,
+    code,
+    docstring,
+    page,
+    table,
+    without_markup,
+)
 from mac_whisper_speedtest.reference.structs import struct_section, words
 from mac_whisper_speedtest.weights.check_models import CheckMethod
 from mac_whisper_speedtest.weights.inspect import Evidence, WeightsState
@@ -66,17 +75,37 @@ def weights() -> str:
     )
 
 
+def doctor() -> str:
+    """What ``speedtest doctor`` judges, what each line means, and what to do."""
+    return page(
+        "Reference: checks of the machine",
+        "`speedtest doctor` changes, writes and downloads nothing, and takes a few seconds. Every "
+        "line has a topic, a state, what was seen, and what to type. Exit code 9: a line fails. "
+        "Its JSON is in [json.md](json.md#doctordocument).",
+        words(Readiness),
+        "## Topics",
+        docstring(Topic),
+        table(
+            ("topic", "when it is not ok", "what to do"),
+            ([code(each), each.meaning, each.action or NOTHING] for each in Topic),
+        ),
+        "It does not show user, host or device names, serial numbers or tokens. GPUs other than "
+        "Apple's and NVIDIA's are named and not judged. A library that needs more than "
+        f"{TIMEOUT_S:g} s to answer is `unknown`.",
+    )
+
+
 def printed() -> str:
     """JSON of ``backends info --model``, ``check-models``, ``models verify`` and ``doctor``."""
     return page(
         "Reference: JSON of commands",
         "`run`, `show` and `export` print [runs](results.md), `compare` and `history` "
         "[comparisons](compare.md). Home folders, user names and tokens are removed. "
-        "The words are in [weights.md](weights.md).",
+        "Words about weights are in [weights.md](weights.md), about the machine in "
+        "[doctor.md](doctor.md).",
         *(
             struct_section(kind)
             for document, parts in _PRINTED.items()
             for kind in (document, *parts)
         ),
-        words(Readiness),
     )
