@@ -12,6 +12,7 @@ from mac_whisper_speedtest.declared import Doc, Word, declarations
 from mac_whisper_speedtest.errors import ErrorClass
 from mac_whisper_speedtest.machine.conditions import Conditions
 from mac_whisper_speedtest.machine.probe import Quality
+from mac_whisper_speedtest.reference.structs import spoken_name
 from mac_whisper_speedtest.results.schema.measured import LoadRung
 from mac_whisper_speedtest.results.schema.words import FindingKind
 from mac_whisper_speedtest.stats.ranking import Verdict
@@ -25,7 +26,7 @@ PAGE = reference.PAGES["words.md"]()
     "kind", [Status, ErrorClass, Verdict, FindingKind, LoadRung, Quality, Allocator]
 )
 def test_every_word_has_a_meaning_and_a_row(kind: type[Word]) -> None:
-    section = PAGE.partition(f"### {kind.__name__}\n")[2].partition("\n### ")[0]
+    section = PAGE.partition(f"### {spoken_name(kind)}\n")[2].partition("\n### ")[0]
     assert re.findall(r"^\| `([^`]+)` \| .", section, re.MULTILINE) == list(kind)
     assert all(each.meaning for each in kind)
 

@@ -28,12 +28,12 @@ class FileBeside(ModelFile):
 class ModelLocation(TypedDict):
     """A place where the weights can be, and its state."""
 
-    kind: Annotated[str, Doc("one of the words under *LocationKind*")]
+    kind: Annotated[str, Doc("one of the words under *Location kind*")]
     where: Annotated[str, Doc("what it is called")]
     holds: Annotated[str, Doc("what a copy there is")]
     used_by_run: Annotated[bool, Doc("whether a run takes weights from there; the first one wins")]
     path: Annotated[str | None, Doc("where that is on this machine", "", "not installed")]
-    state: Annotated[str, Doc("of the copy: one of the words under *WeightsState*")]
+    state: Annotated[str, Doc("of the copy: one of the words under *Weights state*")]
     size_bytes: Annotated[int, Doc("of the existing files", "byte")]
 
 
@@ -76,7 +76,7 @@ class CheckedCopy(TypedDict):
     where: Annotated[str, Doc("what it is called")]
     path: Annotated[str, Doc("where that is on this machine")]
     for_run: Annotated[bool, Doc("whether a run takes weights from there")]
-    state: Annotated[str, Doc("one of the words under *WeightsState*")]
+    state: Annotated[str, Doc("one of the words under *Weights state*")]
     problems: Annotated[list[str], Doc("what is missing or wrong")]
     remarks: Annotated[list[str], Doc("what else was seen, such as another revision")]
     size_bytes: Annotated[int, Doc("of the existing files", "byte")]
@@ -85,7 +85,7 @@ class CheckedCopy(TypedDict):
 class CheckedLoad(TypedDict):
     """What a load showed."""
 
-    outcome: Annotated[str, Doc("one of the words under *LoadOutcome*")]
+    outcome: Annotated[str, Doc("one of the words under *Load outcome*")]
     seconds: Annotated[float | None, Doc("of the load, or until it failed", "s", "not started")]
     error_class: Annotated[str, Doc("an exception's class, or a signal's name")]
     message: Annotated[str, Doc("one line for people")]
@@ -141,7 +141,7 @@ class CheckDocument(TypedDict):
     """`speedtest check-models --json`."""
 
     schema_version: Annotated[int, Doc("1")]
-    method: Annotated[str, Doc("one of the words under *CheckMethod*")]
+    method: Annotated[str, Doc("one of the words under *Check method*")]
     rows: Annotated[list[CheckedWeights], Doc("one per backend and model")]
     totals: Annotated[dict[str, int], Doc("rows by state")]
     download: Annotated[NeededDownload, Doc("what `--download` would fetch")]
@@ -158,7 +158,7 @@ class VerifiedCopy(TypedDict):
     where: Annotated[str, Doc("what its location is called")]
     path: Annotated[str, Doc("where that is on this machine")]
     size_bytes: Annotated[int, Doc("of its files", "byte")]
-    outcome: Annotated[str, Doc("one of the words under *ReadOutcome*")]
+    outcome: Annotated[str, Doc("one of the words under *Read outcome*")]
     problems: Annotated[list[str], Doc("which file differs, expected and found")]
     files_without_hash: Annotated[list[str], Doc("files of which no hash is known")]
 

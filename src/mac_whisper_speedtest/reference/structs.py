@@ -74,8 +74,13 @@ def words(kind: type[Word]) -> str:
     """The words of an enumeration with their meanings."""
     return "\n\n".join(
         (
-            f"### {kind.__name__}",
+            f"### {spoken_name(kind)}",
             docstring(kind),
             table(("word", "meaning"), ([code(each), each.meaning] for each in kind)),
         )
     )
+
+
+def spoken_name(kind: type[Word]) -> str:
+    """The name of an enumeration as a heading: ``FindingKind`` is "Finding kind"."""
+    return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f" {found[0].lower()}", kind.__name__)

@@ -12,7 +12,7 @@ from mac_whisper_speedtest.machine import cpu, energy, gpu, memory
 from mac_whisper_speedtest.machine.conditions import Conditions
 from mac_whisper_speedtest.machine.probe import Quality
 from mac_whisper_speedtest.reference.markdown import code, codes, docstring, link, page, table
-from mac_whisper_speedtest.reference.structs import struct_section, words
+from mac_whisper_speedtest.reference.structs import spoken_name, struct_section, words
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.schema.measured import LoadRung
 from mac_whisper_speedtest.results.schema.words import FindingKind
@@ -42,7 +42,7 @@ def in_results() -> str:
         "Other error classes are the name of the exception that a backend raised, of the signal "
         "that ended the process, or an [error code](protocol.md#errors).",
         words(Verdict),
-        "### FindingKind",
+        f"### {spoken_name(FindingKind)}",
         docstring(FindingKind),
         table(
             ("word", "meaning", "what to do"),

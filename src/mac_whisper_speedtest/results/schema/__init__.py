@@ -138,7 +138,7 @@ class CellResult(Computed):
     clip: ClipInfo = fact("the audio")
     contract: ContractResult = fact("what was requested, what was done")
     status: str = fact(
-        "how the cell ended: one of the words under *Statuses*", column=Column(brief=True)
+        "how the cell ended: one of the words under *Status*", column=Column(brief=True)
     )
     endings: list[EndingResult] = fact("one per worker and one per round not run, in order of time")
     loads: list[LoadResult] = fact(

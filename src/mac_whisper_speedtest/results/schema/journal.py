@@ -81,7 +81,7 @@ class EndingResult(Struct):
         null="no worker was started in that round",
     )
     status: str = kept(
-        "one of the words under *Statuses*. `ok` without an attempt: the cell's time was used up "
+        "one of the words under *Status*. `ok` without an attempt: the cell's time was used up "
         "and the round rightly left out"
     )
     stage: str = kept(

@@ -9,7 +9,7 @@ from mac_whisper_speedtest.results.schema.base import Computed, fact
 class Finding(Computed):
     """Something a reader must know about the figures."""
 
-    kind: str = fact("one of the words under *FindingKind*")
+    kind: str = fact("one of the words under *Finding kind*")
     message: str = fact("the facts, in words")
 
 
