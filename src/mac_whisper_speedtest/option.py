@@ -27,6 +27,7 @@ class Group(StrEnum):
     MACHINE = "Where: machine and environment"
     JUDGMENT = "How results are judged"
     FAILURE = "When something fails"
+    FLEET = "On which machines of a fleet"
     OUTPUT = "Output"
 
 

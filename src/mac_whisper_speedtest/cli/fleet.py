@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mac_whisper_speedtest.cli import fleet_setup
+from mac_whisper_speedtest.cli import fleet_run, fleet_setup, fleet_status
 
 
 @click.group("fleet")
@@ -18,5 +18,12 @@ def command() -> None:
     """
 
 
-for _each in (fleet_setup.init, fleet_setup.serve):
+for _each in (
+    fleet_setup.init,
+    fleet_setup.serve,
+    fleet_run.run,
+    fleet_status.status,
+    fleet_status.drain,
+    fleet_run.collect,
+):
     command.add_command(_each)

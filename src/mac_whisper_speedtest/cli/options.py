@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,9 @@ def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
     )
 
 
+fleet_option = functools.partial(click.option, cls=GroupedOption, group=Group.FLEET)
+
+
 def fleet_jobs(command: _Command) -> _Command:
     """The options of a run on many machines: those of a run, and which machines: a decorator.
 
@@ -144,23 +148,23 @@ def fleet_jobs(command: _Command) -> _Command:
     from mac_whisper_speedtest.fleet import job
 
     for option in (
-        click.option(
+        fleet_option(
             "--to",
             required=True,
             metavar="PLACE",
             help="Where bundles are stored: a folder that all machines share, or s3://BUCKET/...",
         ),
-        click.option(
+        fleet_option(
             "--campaign", default="", metavar="NAME", help="Make the same request new work."
         ),
-        click.option(
+        fleet_option(
             "--repeat",
             type=Value(WholeNumber(least=1)),
             default=1,
             show_default=True,
             help="How often each is measured.",
         ),
-        click.option(
+        fleet_option(
             "--on",
             multiple=True,
             metavar="LABELS",

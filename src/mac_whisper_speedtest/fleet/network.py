@@ -107,6 +107,8 @@ def configure(log: Path | None = None) -> None:
     for name in logging.root.manager.loggerDict:
         if name.startswith(_LOGGERS):
             logger = logging.getLogger(name)
+            for each in logger.handlers:
+                each.close()
             logger.handlers.clear()
             logger.setLevel(logging.NOTSET)
             logger.propagate = True

@@ -98,7 +98,7 @@ def why_waiting(on: On, refused: Collection[str], fleet: FleetState) -> str:
         elif node.name not in fleet.connected:
             reasons.append(f"last seen {ago(fleet.now, node.seen_at)} on {node.name}")
         elif node.name in fleet.resting:
-            again = _length(fleet.resting[node.name] - fleet.now)
+            again = length(fleet.resting[node.name] - fleet.now)
             reasons.append(f"{node.name} was not ready; again in {again}")
         else:
             return ""
@@ -123,13 +123,14 @@ def planned_cells(job: Job) -> int | None:
 
 def ago(now: float, then: float | None) -> str:
     """How long ago something was, for people."""
-    return "never" if then is None else f"{_length(now - then)} ago"
+    return "never" if then is None else f"{length(now - then)} ago"
 
 
-def _length(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
+def length(seconds: float) -> str:
+    """A time for people, such as ``2 h``."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
 
 
@@ -177,3 +178,6 @@ class FleetObserver:
 
     def changed(self, progress: FleetProgress) -> None:
         """A job began or ended, or a node came or went."""
+
+    def close(self) -> None:
+        """The last report."""

@@ -70,6 +70,9 @@ class Storage:
     Args:
         address: the absolute path of a folder, or such as ``s3://bucket/folder``.
 
+    Attributes:
+        folder: the same as a path; None of a bucket.
+
     Raises:
         UsageError: it is no such address, or has a password in it.
         StorageError: there is no such folder here, or the store's library is not installed.
@@ -78,10 +81,10 @@ class Storage:
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/") or address
         protocol = _protocol(address)
-        self._folder = Path(address.removeprefix("file://")) if protocol == "file" else None
-        if self._folder is None:
+        self.folder = Path(address.removeprefix("file://")) if protocol == "file" else None
+        if self.folder is None:
             self._remote, self._root = _opened(protocol, self.address)
-        elif not self._folder.is_dir():
+        elif not self.folder.is_dir():
             raise StorageError(
                 f"there is no folder {address} on this machine",
                 hint="mount or create it: the same folder on every machine of the fleet",
@@ -95,8 +98,8 @@ class Storage:
         """
         address = f"{self.address}/{name}"
         with self._errors(f"store a bundle in {self.address}"):
-            if self._folder is not None:
-                self._put_into_folder(self._folder / str(name), path, name)
+            if self.folder is not None:
+                self._put_into_folder(self.folder / str(name), path, name)
             elif not self._remote.exists(f"{self._root}/{name}"):
                 self._remote.put_file(str(path), f"{self._root}/{name}")
             with self._open(name) as stream:
@@ -115,8 +118,8 @@ class Storage:
             StorageError: the storage cannot be read.
         """
         with self._errors(f"list {self.address}"):
-            if self._folder is not None:
-                listed = [each.name for each in self._folder.iterdir()]
+            if self.folder is not None:
+                listed = [each.name for each in self.folder.iterdir()]
             else:
                 listed = [each.rpartition("/")[2] for each in self._listed()]
         found = (parse_name(each) for each in listed if each.startswith(prefix))
@@ -149,8 +152,8 @@ class Storage:
             shutil.copyfileobj(stream, out)
 
     def _open(self, name: BundleName) -> Any:
-        if self._folder is not None:
-            return (self._folder / str(name)).open("rb")
+        if self.folder is not None:
+            return (self.folder / str(name)).open("rb")
         return self._remote.open(f"{self._root}/{name}", "rb")
 
     def _listed(self) -> list[str]:
@@ -170,14 +173,14 @@ class Storage:
         except SpeedtestError:
             raise
         except Exception as error:
-            if self._folder is not None and not isinstance(error, OSError):
+            if self.folder is not None and not isinstance(error, OSError):
                 raise
             strerror = getattr(error, "strerror", None)
             why = scrub(str(strerror or error) or type(error).__name__)
             raise StorageError(
                 f"cannot {doing}: {why}",
                 hint=files.CHECK_FOLDER
-                if self._folder is not None
+                if self.folder is not None
                 else "check the address, this machine's credentials for it, and the network",
             ) from error
 

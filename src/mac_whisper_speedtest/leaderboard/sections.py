@@ -269,18 +269,8 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         board: the board.
         off: names of the bundles that differ from their peers.
     """
-    names = row_names(board)
-    bodies = [
-        [
-            _board_row(board, group, row, name=names[group.name, row.configuration], off=off)
-            for row in group.rows
-        ]
-        for group in board.groups
-    ]
-    title = board_title(board)
-    kinds = {row.peak_memory_kind for _, row in _with_speed(board)}
     return {
-        "title": title,
+        "title": board_title(board),
         "contract": contract_name(board),
         "audio": _audio(board),
         "samples": short_name(board.workload.speech),
@@ -289,14 +279,34 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         "margin": percent(board.margin),
         "drawing": _drawing(f"plot-{number}", board),
         "most_drawn": _MOST_DRAWN if len(_with_speed(board)) > _MOST_DRAWN else None,
-        "rows": ReportTable(
-            [replace(each, heading=headed(each.heading, kinds)) for each in _BOARD_COLUMNS],
-            bodies,
-            caption=f"{title}: contract {contract_name(board)}",
-            name=table_id(number),
-        ).without_empty(_OPTIONAL),
+        "rows": board_table(board, off, table_id(number)),
         "notes": list(_notes(board)),
     }
+
+
+def board_table(board: Board, off: Collection[str], name: str = "") -> ReportTable:
+    """The rows of a board.
+
+    Args:
+        board: the board.
+        off: names of the bundles that differ from their peers.
+        name: its id on a page.
+    """
+    names = row_names(board)
+    bodies = [
+        [
+            _board_row(board, group, row, name=names[group.name, row.configuration], off=off)
+            for row in group.rows
+        ]
+        for group in board.groups
+    ]
+    kinds = {row.peak_memory_kind for _, row in _with_speed(board)}
+    return ReportTable(
+        [replace(each, heading=headed(each.heading, kinds)) for each in _BOARD_COLUMNS],
+        bodies,
+        caption=f"{board_title(board)}: contract {contract_name(board)}",
+        name=name,
+    ).without_empty(_OPTIONAL)
 
 
 def _audio(board: Board) -> str:

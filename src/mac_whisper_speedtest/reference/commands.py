@@ -136,6 +136,7 @@ def run_options() -> str:
     sections = [
         part
         for group in Group
+        if _names_of(group)
         for part in (
             f"## {group}",
             table(
