@@ -33,7 +33,8 @@ def main(folder: Path) -> int:
         lives.write(f"{os.getpid()}\n")
     (folder / "labels").write_text(sys.stdin.readline())
     threading.Thread(target=tick, args=(folder,), daemon=True).start()
-    (folder / "answers").mkdir(exist_ok=True)
+    for name in ("answers", "given"):
+        (folder / name).mkdir(exist_ok=True)
     threading.Thread(target=pass_on, args=(folder,), daemon=True).start()
     for line in sys.stdin:
         (folder / "answer").write_text(line)
@@ -42,14 +43,12 @@ def main(folder: Path) -> int:
 
 
 def pass_on(folder: Path) -> None:
-    tried: set[str] = set()
     while True:
         for path in sorted((folder / "deliveries").iterdir()):
-            if path.name.startswith(".") or path.name in tried:
+            given = folder / "given" / path.name  # once: a coordinator gives another attempt
+            if path.name.startswith(".") or given.exists():
                 continue
-            if (folder / "answers" / path.name).exists():
-                continue
-            tried.add(path.name)
+            given.touch()
             (folder / "asked").write_text(path.name)
             sys.stdout.write(path.read_text() + "\n")
             sys.stdout.flush()

@@ -24,6 +24,7 @@ from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, UsageError
 from mac_whisper_speedtest.fleet import job
 from mac_whisper_speedtest.fleet.children import END_TIMEOUT_S, ChildProcess, command
 from mac_whisper_speedtest.fleet.job import Delivery, Ending, NodeAnswer
+from mac_whisper_speedtest.machine import host
 from mac_whisper_speedtest.printable import duration_text
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
@@ -123,18 +124,25 @@ class _NodeProcess:
         self._outbox = folder / "outbox"
         self._notify = notify
         self._interrupted = False
+        self._said = ""
+
+    def wait_for_quiet(self) -> None:
+        """Wait while anybody measures on this machine: joining takes seconds of processor time."""
+        with interrupts.released(), host.measuring_alone(self._say_once):
+            pass
 
     def empty_outbox(self) -> None:
         """Hand in everything that is here, however long that takes."""
         pause_s = _FIRST_RETRY_S
+        self.wait_for_quiet()
         while kept := [each for each in self._hand_in() if each.ending is not Ending.DONE]:
-            for each in kept:
-                self._notify(
-                    f"job {each.id[:12]}: its bundle is in {self._outbox} and not stored: "
-                    f"{each.reason}; trying again in {duration_text(pause_s)}"
-                )
+            # The first reason: of a storage that is away there are as many as bundles.
+            self._say_once(
+                f"bundles in {self._outbox} cannot be stored; trying again: {kept[0].reason}"
+            )
             with interrupts.released():
                 time.sleep(pause_s)
+            self.wait_for_quiet()
             pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
 
     def serve(self) -> bool:
@@ -167,9 +175,17 @@ class _NodeProcess:
             status = agent.end(_AGENT_END_S)
         if status == ExitCode.USAGE:
             raise NodeRefusedError(f"the fleet refused this node: {agent.last_words}")
-        if not useful:
-            self._notify(f"not in the fleet: {agent.last_words or _ended(status)}")
+        if useful:
+            self._said = ""
+        else:
+            self._say_once(f"not in the fleet; trying again: {agent.last_words or _ended(status)}")
         return useful
+
+    def _say_once(self, reason: str) -> None:
+        """Notify of a reason to wait, and not again while it stays the same."""
+        if reason != self._said:
+            self._notify(reason)
+        self._said = reason
 
     def _carry_out(self, delivery: Delivery, agent: ChildProcess) -> NodeAnswer:
         """Measure a job while the agent is stopped, and store its bundle."""
