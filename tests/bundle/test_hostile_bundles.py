@@ -216,7 +216,7 @@ def test_bytes_that_belong_to_no_member_are_refused(sound: Path, where: str) -> 
 def test_a_file_that_is_cut_off_is_refused(sound: Path, left: float) -> None:
     data = sound.read_bytes()
     sound.write_bytes(data[: left if isinstance(left, int) else int(left * len(data))])
-    assert "no zip file" in refused(sound)
+    assert "not a zip file" in refused(sound)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_tar_file_is_refused(sound: Path) -> None:
     with tarfile.open(sound, "w:gz") as archive:
         entry = tarfile.TarInfo("manifest.json")
         archive.addfile(entry, io.BytesIO())
-    assert "no zip file" in refused(sound)
+    assert "not a zip file" in refused(sound)
 
 
 def test_damage_anywhere_is_refused_or_does_no_harm(sound: Path) -> None:
@@ -423,19 +423,19 @@ def test_more_lines_than_are_ever_read_are_refused(
         ("sample", {"peak_rss_bytes": 1 << 70}, "peak_rss_bytes"),
         ("sample", {"tokens": 10**30}, "tokens"),
         ("sample", {"tokens": 10**400}, "journal line"),
-        ("sample", {"seconds": "1"}, "no event"),
-        ("sample", {"text": None}, "no event"),
-        ("sample", {"text": ["a"]}, "no event"),
+        ("sample", {"seconds": "1"}, "not an event"),
+        ("sample", {"text": None}, "not an event"),
+        ("sample", {"text": ["a"]}, "not an event"),
         ("sample", {"kind": "best"}, "kind"),
-        ("sample", {"cell": "other/tiny.en/speech"}, "no cell of the run"),
+        ("sample", {"cell": "other/tiny.en/speech"}, "not a cell of the run"),
         ("sample", {"utterance": "u9"}, "no recording"),
         ("sample", {"failed": "ValueError: no"}, "failed, and has a text"),
         ("sample", {"stages_s": {"encode": -1.0}}, "stages_s"),
         ("sample", {"segments": [{"start_s": 1e300, "end_s": 1.0, "text": ""}]}, "start_s"),
         ("worker_ended", {"status": "splendid"}, "splendid"),
-        ("worker_ended", {"cell": "x"}, "no cell of the run"),
+        ("worker_ended", {"cell": "x"}, "not a cell of the run"),
         ("loaded", {"load_s": -3.0}, "load_s"),
-        ("loaded", {"cell": "x"}, "no cell of the run"),
+        ("loaded", {"cell": "x"}, "not a cell of the run"),
     ],
 )
 def test_an_event_that_cannot_have_happened_is_refused(
@@ -483,9 +483,9 @@ def _utterance(**changes: Any) -> Callable[[dict[str, Any]], object]:
     [
         (_clip(seconds=2000.0), "should last 2000 s"),
         (_clip(samples=1), "should last"),
-        (_clip(name="other"), "no clip of it"),
+        (_clip(name="other"), "not in the run"),
         (_clip(pcm_sha256="e" * 64), "the hash"),
-        (_clip(pcm_sha256="../../x"), "no SHA-256"),
+        (_clip(pcm_sha256="../../x"), "not a SHA-256"),
         (_clip(kind="film"), "kind"),
         (_utterance(seconds=1000.0), "1000 s"),
         (_utterance(samples=0), "0 samples"),
@@ -495,7 +495,7 @@ def _utterance(**changes: Any) -> Callable[[dict[str, Any]], object]:
         (lambda m: m.update(cells=[]), "no cells"),
         (lambda m: m["cells"].append(m["cells"][0]), "two cells"),
         (lambda m: m["clips"].append(m["clips"][0]), "two clips"),
-        (lambda m: m["cells"][0].update(clip="x"), "no clip"),
+        (lambda m: m["cells"][0].update(clip="x"), "not in the run"),
         (lambda m: m["cells"][0].update(backend="x" * 999), "too long"),
         (lambda m: m["schedule"].append(["x"]), "schedule"),
         (lambda m: m.update(run_id="1"), "run"),

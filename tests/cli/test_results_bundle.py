@@ -109,7 +109,7 @@ def test_a_file_that_is_refused_does_not_stop_the_others(tmp_path: Path, speedte
     answer = speedtest("import", tmp_path / "text.zip", bad, tmp_path / "x.zip")
 
     assert answer.code == 2
-    assert "it is no zip file" in answer.err
+    assert "it is not a zip file" in answer.err
     assert "seconds is -1.0" in answer.err
     assert [run.number for run in directory.every()] == [1]
 
@@ -118,7 +118,7 @@ def test_one_file_that_is_refused_says_why_and_what_to_do(tmp_path: Path, speedt
     (tmp_path / "text.zip").write_text("hello", encoding="utf-8")
     answer = speedtest("import", tmp_path / "text.zip")
     assert answer.code == 2
-    assert "text.zip is refused: it is no zip file" in answer.err
+    assert "text.zip is refused: it is not a zip file" in answer.err
     assert "hint:" in answer.err
 
 

@@ -38,7 +38,7 @@ def test_every_event_of_a_real_run_is_plausible() -> None:
         ),
         (s.Sample, {"index": 1_000_001}, "index is 1000001"),
         (s.WorkerStarted, {"round": 1_000_001}, "round is 1000001"),
-        (s.WorkerStarted, {"cell": "x"}, "is of 'x', which is no cell of the run"),
+        (s.WorkerStarted, {"cell": "x"}, "is of 'x', which is not a cell of the run"),
     ],
 )
 def test_an_event_out_of_its_bounds_is_not(kind: type, changes: dict[str, Any], why: str) -> None:

@@ -1,8 +1,8 @@
 """The zip file of a bundle (or of a kit), read without trust and without unpacking.
 
 Everything is checked before anything is decompressed, and decompressed bytes are counted. A bundle
-has three files with fixed names, so a name is valid or not, and never a path. The format is
-PKWARE's APPNOTE 6.3; the checks here cover what zipfile accepts and a bundle may not contain.
+has three files with fixed names, so no name is used as a path. The format is PKWARE's
+APPNOTE 6.3; the checks here refuse what zipfile accepts but no bundle may contain.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from mac_whisper_speedtest.printable import shown
 
 LARGEST_FILE = 256 << 20
 LARGEST_MEMBER = {INFO: 64 << 10, MANIFEST: 64 << 20, JOURNAL: 1 << 30, SEALED: 256 << 20}
-"""Bytes, decompressed. A line of the journal is some 600 bytes: a million samples fit."""
+"""Bytes, decompressed. A journal line has about 600 bytes, so a million samples fit."""
 LARGEST_RATIO = 100
-"""Decompressed ÷ compressed. Journals have 5 to 20; DEFLATE reaches 1032 on a single letter."""
+"""Decompressed ÷ compressed. Journals have 5 to 20; DEFLATE reaches 1032 for one repeated byte."""
 _RATIO_FROM = 1 << 20
 """Texts shorter than this (bytes) are exempt: their compression ratio is meaningless."""
 _LARGEST_DIRECTORY = 4096
-"""Bytes: four entries take some 250, and the twenty of a kit 1300."""
+"""Bytes: four entries take about 250, the twenty of a kit 1300."""
 _END = struct.Struct("<4s4H2LH")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -40,7 +40,7 @@ _BLOCK = 1 << 16
 
 
 class BundleError(UsageError):
-    """A file that is not a bundle, or one that is not plausible."""
+    """A file that is not a bundle, or whose content is not plausible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Container:
         return hashlib.file_digest(self._file, "sha256").hexdigest()
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """A member in pieces of up to 64 KiB, decompressed; it is never larger than it says.
+        """A member in decompressed blocks of up to 64 KiB, never more than its stated size.
 
         Raises:
             BundleError: it is damaged.
@@ -156,7 +156,7 @@ def _refused(error: BaseException, path: Path) -> BaseException:
         zipfile.BadZipFile | zlib.error | OSError | EOFError | ValueError | RuntimeError
         | struct.error,
     ):  # fmt: skip
-        return BundleError(f"it is damaged, or no zip file: {shown(str(error))}")
+        return BundleError(f"it is damaged, or not a zip file: {shown(str(error))}")
     return error
 
 
@@ -169,13 +169,13 @@ def _checked_end(file: IO[bytes], shape: ContainerShape) -> int:
     if size > LARGEST_FILE:
         raise BundleError(f"it has {size} bytes; a {shape.noun} has at most {LARGEST_FILE}")
     if size < _END.size:
-        raise BundleError("it is no zip file: it is too short to be one")
+        raise BundleError("it is not a zip file: it is too short")
     file.seek(size - _END.size)
     mark, disk, start, here, entries, length, begin, comment = _END.unpack(file.read(_END.size))
     if mark != b"PK\x05\x06" or comment:
-        raise BundleError("it is no zip file, is cut off, or has data after its end")
+        raise BundleError("it is not a zip file, is cut off, or has data after its end")
     if disk or start or here != entries:
-        raise BundleError("it is one part of a zip file of several parts")
+        raise BundleError("it is one part of a multi-part zip file")
     if entries > len(shape.largest) or length > _LARGEST_DIRECTORY:
         raise BundleError(
             f"it has {entries} members in a directory of {length} bytes; a {shape.noun} has "
@@ -192,7 +192,7 @@ def _checked(
     """The members by name, checked before decompression."""
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
-        # `filename` is what zipfile makes of it: it cuts off at NUL, and turns slashes.
+        # zipfile's `filename` is changed: cut at NUL, with slashes converted.
         _check_name(entry.orig_filename, shape)
         if entry.filename in found:
             raise BundleError(f"it has two members named {entry.filename}")
@@ -225,15 +225,15 @@ def _check_name(name: str, shape: ContainerShape) -> None:
 
 def _check_kind(entry: zipfile.ZipInfo) -> None:
     mode = entry.external_attr >> 16
-    if stat.S_IFMT(mode) and not stat.S_ISREG(mode):  # many programs give no kind at all
-        what = "a link" if stat.S_ISLNK(mode) else "no ordinary file"
+    if stat.S_IFMT(mode) and not stat.S_ISREG(mode):  # many programs state no kind
+        what = "a link" if stat.S_ISLNK(mode) else "not a regular file"
         raise BundleError(f"its {entry.filename} is {what}")
     if entry.flag_bits & _ENCRYPTED:
         raise BundleError(f"its {entry.filename} is encrypted")
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise BundleError(
-            f"its {entry.filename} is compressed by method {entry.compress_type}; known are 0 "
-            "(stored) and 8 (deflate)"
+            f"its {entry.filename} is compressed by method {entry.compress_type}; only 0 (stored) "
+            "and 8 (deflate) are read"
         )
 
 
@@ -254,13 +254,13 @@ def is_too_dense(entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_places(entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int) -> None:
-    """Refuse overlapping members, and anything between them."""
+    """Refuse overlapping members, and data between them."""
     at = 0
     for entry in sorted(entries, key=lambda each: each.header_offset):
         file.seek(entry.header_offset)
         header = file.read(_LOCAL.size)
         if len(header) < _LOCAL.size or entry.header_offset != at:
-            raise BundleError(f"its {entry.filename} is not where it should be: members overlap")
+            raise BundleError(f"its {entry.filename} has a wrong offset: members overlap")
         *_, name_length, extra_length = _LOCAL.unpack(header)
         at += _LOCAL.size + name_length + extra_length + entry.compress_size
     if at != directory_at:

@@ -1,7 +1,7 @@
-"""What of a run may be given away: every field of every struct, and how it goes into a bundle.
+"""The allow-list of bundles: for every field of every struct, how it goes into a bundle.
 
-This is a list of what is allowed, made of what the fields of the schema declare. A field that
-declares nothing goes into no bundle: writing one fails, and so does a test.
+The list is built from the declarations at the schema's fields. A field without a declaration goes
+into no bundle: writing one then fails, and so does a test.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ DETAILS = frozenset(
     {"architecture", "attention", "backend", "blas", "coreml", "cuda", "provider"}
     | {"system_info", "weights"}
 )
-"""The keys of ``details`` that the tool's own backends write. Another backend may write anything,
-such as the number of a graphics card or who has compiled it."""
+"""The keys of ``details`` that the tool's own backends write. Others may write anything, such as
+the serial number of a graphics card or the name of a person."""
 
 
 def structs_in(kind: object) -> Iterator[type[s.Struct]]:
-    """Every struct that can be met in a type, itself among them; some more than once."""
+    """Every struct inside a type, including the type itself; some more than once."""
     if isinstance(kind, type) and issubclass(kind, s.Struct):
         yield kind
         for inner in typing.get_type_hints(kind).values():
@@ -42,4 +42,4 @@ def policies(kind: type[s.Struct]) -> dict[str, FieldPolicy]:
 POLICIES: Mapping[type[s.Struct], Mapping[str, FieldPolicy]] = {
     **{kind: policies(kind) for root in (s.Manifest, s.Event) for kind in structs_in(root)},
 }
-"""Of everything that a bundle has."""
+"""The policies of every struct in a bundle."""

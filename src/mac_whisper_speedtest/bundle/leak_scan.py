@@ -39,7 +39,7 @@ _SHAPES = bytes(
     for code in range(256)
 )
 _SIX_PAIRS = b"xx:xx:xx:xx:xx:xx"
-"""How a hardware address looks when every hexadecimal digit is an x."""
+"""A hardware address in which every hexadecimal digit is an x."""
 
 _SPOKEN = frozenset(
     {
@@ -101,7 +101,7 @@ class LeakScanner:
                 )
 
     def _may_hold_a_secret(self, line: bytes) -> bool:
-        """Whether a line may hold a secret, quickly: a run has a million lines."""
+        """A quick first check: a run can have a million lines."""
         text = line.decode()
         low = text.lower()
         return (
@@ -127,7 +127,7 @@ class LeakScanner:
 
 
 def _texts(value: Any, where: str) -> Iterator[tuple[str, FieldPolicy, str]]:
-    """Every text in a struct of the schema with its field and how that is handled."""
+    """Every text in a struct of the schema, with its field and the field's policy."""
     if isinstance(value, s.Struct):
         for name, how in POLICIES[type(value)].items():
             inner = getattr(value, name)

@@ -1,4 +1,4 @@
-"""What a bundle consists of: its members, ``bundle.json``, and where an imported run came from."""
+"""The parts of a bundle: its members, ``bundle.json``, and the origin of an imported run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ FORMAT = "mac-whisper-speedtest bundle"
 VERSION = 1
 INFO, MANIFEST, JOURNAL, SEALED = "bundle.json", "manifest.json", "journal.jsonl", "run.json"
 MEMBERS = (INFO, JOURNAL, MANIFEST)
-"""What this tool writes, in this order. A ``run.json`` may be there too, and is not believed."""
+"""The members that this tool writes, in this order. A ``run.json`` is allowed, but not trusted."""
 
 
 class MemberInfo(Struct, frozen=True, kw_only=True):
-    """A file in a bundle: the SHA-256 of its bytes, and how many there are."""
+    """A file in a bundle: its SHA-256 and its size in bytes."""
 
     sha256: str
     bytes: int
@@ -42,7 +42,7 @@ class BundleInfo(Struct, frozen=True, kw_only=True):
 
 
 class JournalLine(msgspec.Struct):
-    """When a line of the journal was written; the rest of it is an event."""
+    """The time at which a journal line was written; the rest of the line is an event."""
 
     at_s: float | None = None
 
@@ -65,7 +65,7 @@ class ImportOrigin(Struct, frozen=True, kw_only=True):
 
 
 def read_origin(run: RunDirectory) -> ImportOrigin | None:
-    """Where ``run`` came from; ``None`` for a run of this machine's.
+    """Where ``run`` came from; ``None`` for a run measured on this machine.
 
     Raises:
         StorageError: the file is damaged, or cannot be read.

@@ -1,8 +1,8 @@
-"""Reads bundles from other people, and imports them as runs of this machine's folder.
+"""Reads bundles from other people, and imports them as runs into this machine's folder.
 
 Nothing in a bundle is trusted. A file that is not a zip file with three known members is refused
-before a byte is decompressed; every line is checked against the schema and for plausibility; every
-figure is computed again. A summary in the bundle is only compared, and refused if it is wrong.
+before any decompression. Every line is checked against the schema and for plausibility, and every
+figure is recomputed. A summary in the bundle is only compared, and refused if it is wrong.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _STAGING = ".import"
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A bundle that is a run of this machine's folder now.
+    """The result of an import.
 
     Attributes:
         run: its directory.
-        new: whether this import created it; else it existed before.
+        new: whether this import created the run; else it existed before.
     """
 
     run: RunDirectory
@@ -56,13 +56,13 @@ def read_bundle(path: Path) -> s.Run:
 
 
 def read_validated(path: Path) -> ValidatedBundle:
-    """As :func:`read_bundle`, with what else the checks found."""
+    """As :func:`read_bundle`, with the other results of the checks."""
     with opened(path) as (found, _container):
         return found
 
 
 def import_bundle(path: Path) -> RunDirectory:
-    """The run of this machine's folder that a bundle is; it is imported unless it was before.
+    """Import a bundle, unless it was imported before; return its run in this machine's folder.
 
     Raises:
         UsageError, StorageError: as :func:`import_verified`.
@@ -81,7 +81,7 @@ def import_verified(path: Path) -> Imported:
     root = directory.runs_dir()
     with opened(path) as (found, container):
         try:
-            # One import at a time: two of the same bundle must not both find it new.
+            # One import at a time: two imports of one bundle must not both find it new.
             with files.locked(root / f"{_STAGING}.lock"):
                 there = _with_id(found.info.run_id)
                 if there is not None:
@@ -96,7 +96,7 @@ def import_verified(path: Path) -> Imported:
 
 
 def _with_id(run_id: str) -> RunDirectory | None:
-    """The run of this machine's folder that has the id."""
+    """The run with this id in this machine's folder."""
     for run in directory.every():
         with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
             if msgspec.json.decode(run.manifest_path.read_bytes(), type=_Named).run_id == run_id:
@@ -105,11 +105,11 @@ def _with_id(run_id: str) -> RunDirectory | None:
 
 
 def _check_same(there: RunDirectory, found: ValidatedBundle, path: Path) -> None:
-    """Refuse a bundle that has the id of a run here, and is not that run."""
+    """Refuse a bundle that has the id of an existing run, but other content."""
     known = members.read_origin(there)
     if known is not None:
         same = known.members == found.info.members
-    else:  # it was measured here, and may have been given away
+    else:  # it was measured here; the bundle may be an export of it
         texts = not found.info.texts_left_out
         with write.bundle_contents(there, texts=texts, scratch=there.path.parent) as own:
             same = own.info.members == found.info.members

@@ -1,4 +1,4 @@
-"""A run's manifest and journal as they may be given away: the allow-list, carried out. Pure."""
+"""Applies the allow-list to a run's manifest and journal before they are shared. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_public(clip: s.ClipInfo) -> bool:
 
 
 def shared_source(clip: s.ClipInfo) -> str:
-    """Where speech comes from, in words that identify no person."""
+    """The source of a clip, in words that identify no person."""
     named = is_public(clip) or _GENERAL.fullmatch(clip.source)
     return clip.source if named else NOT_PUBLIC
 
@@ -71,12 +71,12 @@ class ClipPseudonyms:
 
 @dataclass(frozen=True)
 class Pseudonyms:
-    """What a bundle calls everything of a run that has a name of the user's.
+    """The names in a bundle of everything in a run that the user named.
 
     Attributes:
-        clips: clip's name in the run → its names.
-        cells: cell's id in the run → in the bundle.
-        clip_of: cell's id in the run → its clip's name there.
+        clips: clip's name in the run → its names in the bundle.
+        cells: cell id in the run → cell id in the bundle.
+        clip_of: cell id in the run → its clip's name in the run.
     """
 
     clips: Mapping[str, ClipPseudonyms]
@@ -114,7 +114,7 @@ class Pseudonyms:
     def _words(self) -> Mapping[str, str]:
         """Names of one word, and names of files without their suffix."""
         stems = {old.rpartition(".")[0]: new for old, new in self._replaced.items()}
-        # Numbers mean other things too.
+        # A number can have other meanings in a text.
         said = {old: new for old, new in stems.items() if not old.isdigit()}
         found = {**said, **self._replaced}
         return {
@@ -125,7 +125,7 @@ class Pseudonyms:
 
 
 def pseudonyms_of(manifest: s.Manifest) -> Pseudonyms:
-    """What a bundle of that run calls its clips, recordings and cells."""
+    """The names of a run's clips, recordings and cells in its bundle."""
     clips: dict[str, ClipPseudonyms] = {}
     for clip in manifest.clips:
         taken = {each.name for each in clips.values()}
@@ -169,7 +169,7 @@ TEXTS_LEFT_OUT = "the bundle has no texts, so its accuracy cannot be computed"
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 _KEY = re.compile(r"[A-Za-z0-9_.+-]+")
 _OWN_FILES = "named in the backend's description"
-"""``source`` of weights that are the user's own files."""
+"""``source`` of weights in the user's own files."""
 
 _Struct = TypeVar("_Struct", bound=s.Struct)
 
@@ -221,7 +221,7 @@ class Redactor:
         return msgspec.structs.replace(struct, **changed)
 
     def _value(self, struct: s.Struct, policy: FieldPolicy, value: Any, clip: str | None) -> Any:
-        """The value of a field of ``struct``, which is of ``clip``, as its policy has it."""
+        """A field's value after its policy was applied; ``struct`` belongs to ``clip``."""
         if policy in self._text_changes:
             return _each_text(value, self._text_changes[policy])
         own = self._names.clips.get(clip) if clip is not None else None
@@ -278,16 +278,16 @@ class Redactor:
 
 @functools.cache
 def changing_fields(kind: type[s.Struct]) -> tuple[tuple[str, FieldPolicy], ...]:
-    """The fields of a struct that are not simply kept, with how they go.
+    """The fields of a struct that are not simply kept, with their policies.
 
     Raises:
-        TypeError: a field does not declare it, so whether it may be shared is undecided.
+        TypeError: a field has no policy, so it is undecided whether it may be shared.
     """
     hows = POLICIES[kind]
     if undecided := [name for name in kind.__struct_fields__ if name not in hows]:
         raise TypeError(f"no FieldPolicy at {', '.join(undecided)} of {kind.__name__}")
     named = [(name, hows[name]) for name in kind.__struct_fields__]
-    # Fields computed from others are recomputed by the callers.
+    # The callers recompute fields that are computed from others.
     return tuple(
         (name, how) for name, how in named if how not in {FieldPolicy.KEPT, FieldPolicy.RECOMPUTED}
     )
@@ -321,6 +321,6 @@ def _key(key: str, change: Callable[[str], str]) -> str:
 def _files(weights: s.WeightsInfo) -> dict[str, str]:
     if weights.source != _OWN_FILES:
         return dict(weights.files)
-    # In the order of their names, which the hashes of a network do not depend on.
+    # Numbered in the order of their names; a network's identity does not depend on names.
     ordered = sorted(weights.files.items())
     return {f"file-{number:04d}": digest for number, (_, digest) in enumerate(ordered, start=1)}

@@ -1,9 +1,9 @@
 """Signatures of bundles: minisign's (Ed25519), in a file ``x.zip.minisig`` next to ``x.zip``.
 
 The format is minisign's (https://jedisct1.github.io/minisign/), so its own program makes keys and
-verifies these files too. The public key is in the trusted comment, which is signed with it, so a
-bundle and its signature can be checked without knowing the signer. It says that one key's owner
-stands by these bytes, and nothing of who that is or whether what is in them is true.
+verifies these files too. The trusted comment, which is signed too, contains the public key, so a
+bundle can be verified without knowing the signer. A valid signature shows that the owner of the key
+signed these bytes; it shows neither who that is nor whether the content is true.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mac_whisper_speedtest.errors import StorageError, UsageError
 
 SUFFIX = ".minisig"
 _LARGEST = 16 << 10
-"""Bytes of a signature or a key: minisign's comments have at most 8192 characters."""
+"""Most bytes of a signature or a key: minisign's comments have at most 8192 characters."""
 _OWN_KEY = re.compile(r"(?:\A|\s)speedtest-key:([A-Za-z0-9+/=]{56})(?:\s|\Z)")
 
 
@@ -61,7 +61,7 @@ def sign_bundle(bundle: Path, key: Path, *, password: Callable[[], str]) -> str:
             )
     except minisign.Error as error:
         raise UsageError(
-            f"cannot sign with {key}: {error}", hint="name a secret key that minisign has made"
+            f"cannot sign with {key}: {error}", hint="name a secret key file of minisign"
         ) from error
     except OSError as error:
         raise StorageError(f"cannot read {bundle}: {error.strerror}") from error
@@ -90,7 +90,7 @@ def signer_of(bundle: Path) -> str:
             )
         with bundle.open("rb") as stream:
             minisign.PublicKey.from_base64(named[1]).verify(stream, found)
-    # cryptography: a key that is no point of the curve.
+    # ValueError, by cryptography: the key is not a point on the curve.
     except (minisign.Error, ValueError) as error:
         raise BundleError(f"its signature is wrong: {error}") from error
     except OSError as error:
@@ -99,7 +99,7 @@ def signer_of(bundle: Path) -> str:
 
 
 def public_key(text: str) -> str:
-    """A public key, given in base64 or as minisign's file of it, in base64.
+    """A public key in base64, from base64 or a minisign file.
 
     Raises:
         UsageError: it is neither.
@@ -111,7 +111,7 @@ def public_key(text: str) -> str:
         minisign.PublicKey.from_base64(text)
     except minisign.Error as error:
         raise UsageError(
-            f"{text} is no public key of minisign: {error}",
+            f"{text} is not a public key of minisign: {error}",
             hint="name a .pub file or its second line",
         ) from error
     return text
@@ -138,7 +138,7 @@ def _read(path: Path) -> bytes:
 
 
 def _ascii(name: str) -> str:
-    """A file's name as it can be in a comment."""
+    """A file's name in characters that a comment can have."""
     return "".join(each if "!" <= each <= "~" else "_" for each in name)
 
 

@@ -1,7 +1,7 @@
 """Validates the content of a bundle, or refuses it with a reason.
 
-The order: the zip file, digests, schema, control characters, plausibility, and the figures. All is
-read as a stream from the zip file, and nothing is written.
+The order: the zip file, digests, schema, control characters, plausibility, and the figures.
+Everything is streamed from the zip file; nothing is written.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from mac_whisper_speedtest.summary.summarize import summarize
 
 # Whether a run can have written a manifest and a journal. Pure.
 #
-# Refused is what would break a figure, fake an impossible one, or attack the program that shows it.
-# What a broken backend may produce (a wrong clock, times out of order) passes: findings report it.
+# Data that would break a figure, give an impossible one, or attack the viewer is refused. Data that
+# a broken backend may produce (a wrong clock, times out of order) passes, and findings report it.
 
 
 MOST_CELLS, MOST_RECORDINGS, MOST_ROUNDS = 500, 200_000, 100_000
@@ -54,7 +54,7 @@ _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def check_manifest(manifest: s.Manifest) -> None:
-    """Refuse a manifest that no run has written.
+    """Refuse a manifest that no run can have written.
 
     Raises:
         BundleError: a check failed.
@@ -80,23 +80,23 @@ def check_manifest(manifest: s.Manifest) -> None:
     _unique("cells", ids)
     for plan in manifest.cells:
         _demand(
-            plan.clip in clips, f"{shown(plan.id)} is on {shown(plan.clip)}, which is no clip of it"
+            plan.clip in clips, f"{shown(plan.id)} has the clip {shown(plan.clip)}, not in the run"
         )
         for name in (plan.id, plan.backend, plan.model):
             _check_name(name)
     known = set(ids)
     for name in (name for visit in manifest.schedule for name in visit):
-        _demand(name in known, f"the schedule has {shown(name)}, which is no cell of the run")
+        _demand(name in known, f"the schedule has {shown(name)}, which is not a cell of the run")
 
 
 def _check_clip(clip: s.ClipInfo) -> None:
     _check_name(clip.name)
     _demand(clip.kind in _KINDS, f"a clip is of the kind {shown(clip.kind)}")
     _at_most("recordings", len(clip.utterances), MOST_RECORDINGS)
-    _demand(_HASH.fullmatch(clip.pcm_sha256), f"{shown(clip.pcm_sha256)} is no SHA-256")
+    _demand(_HASH.fullmatch(clip.pcm_sha256), f"{shown(clip.pcm_sha256)} is not a SHA-256")
     for each in clip.recordings:
         name = each.name or clip.name
-        _demand(_HASH.fullmatch(each.pcm_sha256), f"{shown(each.pcm_sha256)} is no SHA-256")
+        _demand(_HASH.fullmatch(each.pcm_sha256), f"{shown(each.pcm_sha256)} is not a SHA-256")
         _demand(each.samples > 0, f"{shown(name)} has {each.samples} samples")
         _demand(
             abs(each.seconds - each.samples / _RATE) <= 1 / _RATE,
@@ -119,7 +119,7 @@ def _check_clip(clip: s.ClipInfo) -> None:
         lines = sorted(f"{each.name} {each.pcm_sha256}\n" for each in clip.utterances)
         _demand(
             hashlib.sha256("".join(lines).encode()).hexdigest() == clip.pcm_sha256,
-            f"the hash of {shown(clip.name)} is not that of its recordings",
+            f"the hash of {shown(clip.name)} does not match its recordings",
         )
 
 
@@ -158,7 +158,7 @@ MOST_LINES = 3_000_000
 _DECODED_FREE = 48 << 20
 _DECODED_PER_BYTE = 150
 _BYTES_OF_A_VALUE = 128
-"""Of an entry of an object or a list, in bytes of memory: from 40 to 170."""
+"""Bytes of memory for an entry of an object or a list: between 40 and 170."""
 _Decoded = TypeVar("_Decoded")
 
 
@@ -209,7 +209,7 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
 
 
 def validated(container: Container) -> ValidatedBundle:
-    """A bundle, with its figures, after all checks. Raises BundleError."""
+    """A bundle with its figures, after all checks. Raises BundleError."""
     info = _info(container)
     # First, so that a changed member is reported as changed, not by a consequence of the change.
     for _ in counted(container, JOURNAL, info):
@@ -235,7 +235,8 @@ def validated(container: Container) -> ValidatedBundle:
         )
     if manifest.run_id != info.run_id:
         raise BundleError(
-            f"bundle.json is of run {shown(info.run_id)}, the manifest of {shown(manifest.run_id)}"
+            f"bundle.json is of run {shown(info.run_id)}, but the manifest is of "
+            f"{shown(manifest.run_id)}"
         )
     budget = _DecodedBudget(container.size())
     budget.spend(data)
@@ -264,11 +265,11 @@ def _info(container: Container) -> BundleInfo:
 
 
 class _DecodedBudget:
-    """Bounds the memory that decoded JSON takes, by the size of the bundle's file.
+    """Bounds the memory for decoded JSON by the size of the bundle's file.
 
-    A run takes up to 100 times its bundle: its journal is compressed 5 to 20 times, and an object
-    takes some 5 times its JSON. A file that a forger has made can take 6 times as much again, with
-    the shortest possible values.
+    A genuine run takes up to 100 times its bundle: its journal is compressed 5 to 20 times, and an
+    object takes about 5 times its JSON. A forged file with the shortest possible values could take
+    6 times as much again.
 
     Args:
         size: of the file, in bytes.
@@ -286,14 +287,14 @@ class _DecodedBudget:
         self._left -= len(line) + _BYTES_OF_A_VALUE * line.count(b",")
         if self._left < 0:
             raise BundleError(
-                f"decoded, it takes more than {megabytes(self._most)}, too much for its size"
+                f"decoding it takes more than {megabytes(self._most)}, too much for its size"
             )
 
 
 def _events(
     container: Container, manifest: s.Manifest, budget: _DecodedBudget, clock: JournalClock
 ) -> Iterator[s.Event]:
-    """The journal's events, each of them possible."""
+    """The journal's events, each checked for plausibility."""
     decoder, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(JournalLine)
     checker = EventChecker(manifest)
     for number, line in enumerate(_lines(container), start=1):
@@ -301,15 +302,15 @@ def _events(
         if number > MOST_LINES:
             raise BundleError(f"its journal has more than {MOST_LINES} lines")
         try:
-            line.decode()  # msgspec passes over fields that it does not know
+            line.decode()  # msgspec skips unknown fields, so it does not check their UTF-8
             limits.check_depth(line)
             budget.spend(line)
             event: s.Event = decoder.decode(line)
             at_s = envelope.decode(line).at_s
         except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BundleError(f"{where} is no event: {shown(str(error), 200)}") from error
+            raise BundleError(f"{where} is not an event: {shown(str(error), 200)}") from error
         if at_s is not None and not 0 <= at_s <= LONGEST_S:
-            raise BundleError(f"{where} was written at {shown(at_s)} s")
+            raise BundleError(f"{where} has the impossible time {shown(at_s)} s")
         if may_have_control(line):
             _check_letters(line, where)
         try:
@@ -360,7 +361,7 @@ def _decoded(data: bytes, kind: type[_Decoded], name: str) -> _Decoded:
 
 
 def _check_letters(data: bytes, where: str) -> None:
-    """Refuse control characters, which could attack a terminal; the tool writes none."""
+    """Refuse control characters, which could attack a terminal; this tool writes none."""
     if not may_have_control(data):
         return
     for text in _every_text(msgspec.json.decode(data)):
@@ -396,11 +397,11 @@ def _check_figures(container: Container, run: s.Run) -> None:
     claimed = {cell.id: cell.summary for cell in sealed.cells}
     for cell in run.cells:
         for name in s.Summary.__struct_fields__:
-            said = getattr(claimed.get(cell.id), name, None)
+            stated = getattr(claimed.get(cell.id), name, None)
             found = getattr(cell.summary, name)
-            if not isinstance(found, list | s.Struct) and not _equal(said, found):
+            if not isinstance(found, list | s.Struct) and not _equal(stated, found):
                 raise BundleError(
-                    f"its run.json has {name} {shown(said)} for {shown(cell.id)}; its samples "
+                    f"its run.json has {name} {shown(stated)} for {shown(cell.id)}; its samples "
                     f"give {shown(found)}"
                 )
 

@@ -46,7 +46,7 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.version import __version__
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The first time that a zip file can have (APPNOTE 4.4.6)."""
+"""The earliest time that a zip file can state (APPNOTE 4.4.6)."""
 _FILE_MODE = 0o100644 << 16
 _UNIX = 3
 _BLOCK = 1 << 16
@@ -68,11 +68,11 @@ class BundleContents:
 
 
 def write_bundle(run: RunDirectory, path: Path, *, texts: bool = True) -> BundleInfo:
-    """Write ``run`` as a bundle. On any error ``path`` is as it was.
+    """Write ``run`` as a bundle. After an error ``path`` is unchanged.
 
     Args:
-        run: one that is not being written.
-        path: the file, which is replaced if it is there.
+        run: a run that is not being measured.
+        path: the file; an existing one is replaced.
         texts: whether to include the texts of the user's own recordings. Without them the error
             rates cannot be computed.
 
@@ -100,7 +100,7 @@ def write_bundle(run: RunDirectory, path: Path, *, texts: bool = True) -> Bundle
 
 
 def _check_readable(zipped: IO[bytes], path: Path) -> None:
-    """Refuse to write what :func:`~.validate.validated` would refuse to read. Raises UsageError."""
+    """Refuse a bundle that :func:`~.validate.validated` would refuse. Raises UsageError."""
     try:
         with Container(os.fdopen(os.dup(zipped.fileno()), "rb"), path) as container:
             validated(container)
@@ -227,7 +227,7 @@ def _entry(name: str, size: int, method: int) -> zipfile.ZipInfo:
 
 
 def add_member(archive: zipfile.ZipFile, name: str, method: int, data: bytes) -> None:
-    """Write a member whole."""
+    """Write a whole member."""
     archive.writestr(_entry(name, len(data), method), data)
 
 

@@ -63,7 +63,7 @@ class EventChecker:
         """
         cell = getattr(event, "cell", None)
         if cell is not None and cell not in self._lengths:
-            raise ImplausibleError(f"is of {shown(cell)}, which is no cell of the run")
+            raise ImplausibleError(f"is of {shown(cell)}, which is not a cell of the run")
         try:
             limits.check(event)
         except LimitError as error:
