@@ -176,7 +176,7 @@ def test_a_failed_check_is_told_with_what_was_asked_and_ends_with_status_1() -> 
     words = ["--no-weights", "--", sys.executable, "-I", "-S", str(ENGINE), "no version"]
     done = click.testing.CliRunner().invoke(command, words)
     assert done.exit_code == 1
-    assert "FAIL     hello           a result that does not fit: version is empty" in done.stdout
+    assert "FAIL     hello           invalid result: version is empty" in done.stdout
     assert "the protocol asks for: protocol 1, a name and a version" in done.stdout
     assert "skipped  missing-model   the program takes no weights" in done.stdout
 

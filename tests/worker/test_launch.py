@@ -156,7 +156,7 @@ def test_a_library_of_another_name_than_the_recipe_s_distribution_has_no_version
         ),
         (
             Backend("b", version="0.1", recipe=replace(BRIDGE, platforms=(sys.platform,))),
-            "not available: this release of the tool has bridge 1.0",
+            "not available: this release of the tool supports bridge 1.0",
         ),
         (
             replace(TESTING, recipe=replace(RECIPE, platforms=("beos",))),

@@ -51,7 +51,7 @@ def test_every_message_type_has_an_entry_with_every_field_and_a_description() ->
         assert list(entries[kind.__name__]["properties"]) == [each.name for each in fields(kind)]
         assert entries[kind.__name__]["description"]
     spoken = entries["TranscribeResult"]["properties"]
-    assert spoken["text"]["description"] == "the whole transcript, untouched."
+    assert spoken["text"]["description"] == "the whole transcript, unchanged."
     assert all("description" in each for each in spoken.values())
 
 

@@ -28,7 +28,7 @@ from mac_whisper_speedtest.worker.messages import ErrorObject
 LEVELS = ("debug", "info", "warning", "error")
 LOG_TAIL_CHARACTERS = 16 * 1024
 _LONGEST_SAMPLE = limits.LONGEST_LINE - (64 << 10)
-"""Bytes of a transcript as JSON: it is a line of the journal, with little else in it."""
+"""Bytes of a transcript as JSON, which must fit into one line of the journal."""
 _GPU_FORMS = {
     "uuid": re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
     "pci": re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(\.[0-9a-fA-F])?"),
@@ -37,8 +37,8 @@ _GPU_FORMS = {
 }
 _CUT_OFF = "[earlier output left out]\n"
 _SCRUBBED = 8
-"""Texts are cut to so many times their longest before they are scrubbed, which bounds the time it
-takes. What may be left of a secret at that edge is cut off afterwards."""
+"""Texts are cut to this multiple of their limit before scrubbing, to bound its time. The rest of a
+secret that the cut split is removed by the second cut."""
 
 
 def checked_hello(answer: m.HelloResult, wall_s: float) -> m.HelloResult:
@@ -139,13 +139,13 @@ def checked_transcript(
             _name("allocator_bytes", name): each for name, each in answer.allocator_bytes.items()
         },
     )
-    # A character of one byte may have become one of three.
+    # Cleaning can replace a one-byte character by a three-byte one.
     _at_most("", len(msgspec.json.encode(cleaned)), _LONGEST_SAMPLE, "bytes when it is cleaned")
     return cleaned
 
 
 def checked_error(answer: ErrorObject) -> ErrorObject:
-    """Clean an error; only its code can be out of its limits."""
+    """Clean an error; only its code can exceed a limit."""
     _at_most("code", abs(answer.code), 1 << 31)
     data = answer.data or m.ErrorData()
     return ErrorObject(
@@ -171,7 +171,7 @@ def cleaned_line(text: str) -> str:
 def log_tail(text: str) -> str:
     """The end of a log or a traceback, of at most 16 Ki characters."""
     longest = _SCRUBBED * LOG_TAIL_CHARACTERS
-    if len(text) > longest:  # whole lines: half of a secret is not recognized
+    if len(text) > longest:  # keep whole lines: half a secret would not be recognized
         text = text[-longest:].partition("\n")[2]
     text = printable(scrub(text))
     if len(text) <= LOG_TAIL_CHARACTERS:
@@ -180,7 +180,7 @@ def log_tail(text: str) -> str:
 
 
 def _check_seconds(name: str, value: float | None, wall_s: float, cores: int = 1) -> None:
-    """Check a duration that cannot be longer than what passed meanwhile."""
+    """Check a duration, which cannot exceed the time that passed during the call."""
     longest = wall_s * (1 + limits.CLOCK_TOLERANCE) + limits.CLOCK_TOLERANCE_S
     if value is not None and not 0 <= value <= cores * longest:
         on = f" on {cores} cores" if cores > 1 else ""
@@ -194,7 +194,7 @@ def _at_most(name: str, value: int, most: int, unit: str = "") -> None:
 
 
 def _check_few(answer: m.HelloResult | m.LoadReply | m.TranscribeResult) -> None:
-    """Check that there are few entries in what describes."""
+    """Check the number of entries in every field but the segments."""
     for each in fields(answer):
         value = getattr(answer, each.name)
         if isinstance(value, list | dict) and each.name != "segments":
@@ -202,7 +202,7 @@ def _check_few(answer: m.HelloResult | m.LoadReply | m.TranscribeResult) -> None
 
 
 def _name(field: str, text: str, *, required: bool = False) -> str:
-    """What identifies something: it is not cut, because two things could become one."""
+    """A clean identifier; never cut, because two could then become equal."""
     name = _scrubbed_line(text)
     _at_most(field, len(name), LONGEST_NAME, "characters")
     if required and not name:
@@ -218,7 +218,7 @@ def _scrubbed_line(text: str) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _scrubbed_name(text: str) -> str:
-    """The same; kept, because settings have the same names and values in every answer."""
+    """`_scrubbed_line` of a short text, cached: every answer repeats its settings."""
     return printable_line(scrub(text))
 
 

@@ -1,9 +1,9 @@
 """The first file a worker process runs: ``python -P bootstrap.py module:Class [folder ...]``.
 
-It must work inside a backend's own environment, where this package is not installed, so it makes
-the package importable from its own location without putting the tool's site-packages (with other
-versions of numpy and other libraries) on the import path. Before anything else it keeps the real
-stdin and stdout for the protocol and points file descriptor 1 at stderr, because backends print.
+It runs in a backend's environment, where this package is not installed. It therefore makes the
+package importable from its location, without adding the tool's site-packages (with other versions
+of numpy) to the import path. First it reserves the real stdin and stdout for the protocol and
+points file descriptor 1 at stderr, because backends print.
 """
 
 import os

@@ -51,8 +51,7 @@ _OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "ins
 def allocator_bytes() -> dict[str, int]:
     """Bytes by figure, of the frameworks that are in use; empty if none is.
 
-    Call it after the device was synchronized. Never raises; figures that are not available are
-    left out.
+    Call it after the device was synchronized. Never raises; unavailable figures are left out.
     """
     found: dict[str, int] = {}
     for name, query in _allocator_queries():
@@ -87,7 +86,7 @@ def _allocator_queries() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _cuda_in_use(torch: Any) -> bool:
-    # A query for memory would initialize CUDA where the backend has not.
+    # A memory query would initialize CUDA if the backend has not.
     return bool(_value_or_none(lambda: _call(torch, "cuda.is_initialized")))
 
 
@@ -233,7 +232,7 @@ class _Session:
     def _load(self, params: LoadParams) -> Mapping[str, Any]:
         adapter = self._ready()
         params = replace(params, model=_build(ModelParams, params.model))
-        self._loaded = False  # if this fails, an earlier model may be half gone
+        self._loaded = False  # a failed load may leave an earlier model half released
         peak_before = _peak_rss_bytes()
         started = time.perf_counter()
         loaded = adapter.load(params)
@@ -303,7 +302,7 @@ class _Session:
         return self._adapter
 
     def _samples(self, audio: m.AudioParams) -> Audio:
-        """The recording; kept after the first read, because one file is decoded many times."""
+        """The recording; cached, because one file is transcribed many times."""
         key = (audio.path, audio.samples)
         if self._audio is None or self._audio[0] != key:
             import numpy as np
@@ -321,7 +320,9 @@ class _Session:
                     f"and its rate is given as {audio.sample_rate} Hz",
                 )
             if not np.isfinite(samples).all():
-                raise _CallError(m.ErrorCode.AUDIO_UNUSABLE, "the audio is not finite everywhere")
+                raise _CallError(
+                    m.ErrorCode.AUDIO_UNUSABLE, "the audio has NaN or infinite samples"
+                )
             self._audio = (key, np.ascontiguousarray(samples, dtype=np.float32))
         return self._audio[1]
 
@@ -338,7 +339,7 @@ def _fallbacks(pieces: Sequence[Segment], contract: DecodeContract) -> int | Non
 
 
 def _plain(segment: Segment) -> Segment:
-    """The segment with Python's own numbers: libraries also give numpy's."""
+    """The segment with Python numbers: libraries also return numpy's."""
     return Segment(float(segment.start_s), float(segment.end_s), str(segment.text))
 
 

@@ -1,9 +1,9 @@
 """Loads in which Core ML may compile for the Neural Engine: their deadline and its warnings.
 
-A first compilation takes from seconds to several minutes, in a process of the system's. If its
-client is killed meanwhile, the cache can keep half of a graph, and every later load of that model
-aborts until the cache's folder is removed. So such a load gets more time, and the user
-is warned before the deadline and informed afterwards which folder is concerned.
+A system process does a first compilation, in seconds to several minutes. If its client is killed
+before the end, the cache can keep an incomplete graph, and every later load of that model aborts
+until the cache's folder is removed. Such a load therefore gets more time, and the user is warned
+before the deadline; a message after a kill names the folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.paths import with_tilde
 
 LONGEST_S = 1800.0
-"""No first load was seen to take longer than 521 s; a hang in a virtual machine took 27 minutes."""
+"""The longest first load seen took 521 s; a hang in a virtual machine took 27 minutes."""
 _FACTOR = 2.0
 
 ANNOUNCEMENT = "compiling for the Neural Engine (first time): this may take minutes"
@@ -29,7 +29,7 @@ class Compilation:
 
     Attributes:
         folders: where Core ML may keep compiled models, as in `Caches`; not empty.
-        first: no cache was there; ``False`` where that is unknown, too.
+        first: there was no cache; ``False`` where that is unknown, too.
         cached: this program has compiled something under this system before.
     """
 
@@ -51,7 +51,7 @@ class Compilation:
 
     @property
     def after_kill(self) -> str:
-        """What follows from a kill, and what to do."""
+        """The consequence of a kill, and what to do."""
         return (
             f"Core ML may have been compiling: allow it more time (--timeout); if later loads of "
             f"this model abort, remove {self._named} and load again"
@@ -68,9 +68,9 @@ def compilation_of(backend: Backend, device: str, seen: Caches) -> Compilation |
     """What a load may compile with Core ML; ``None`` if it does not use Core ML.
 
     Args:
-        backend: the one that loads.
-        device: the requested one.
-        seen: the caches before its worker started.
+        backend: the backend that loads.
+        device: the requested device.
+        seen: the caches before the worker started.
     """
     if not seen.folders or not caches.uses_core_ml(device, backend.devices):
         return None

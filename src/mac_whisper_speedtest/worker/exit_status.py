@@ -40,9 +40,9 @@ class WorkerExit:
 
     Attributes:
         stage: the stage in which it ended.
-        error_class: an exception's class, a signal's name, or one of this tool's own names.
+        error_class: an exception's class, a signal's name, or a name defined by this tool.
         message: one line for a person.
-        log_tail: the end of what the worker wrote to stderr, and its traceback if it sent one.
+        log_tail: the end of the worker's stderr, and its traceback if it sent one.
         exit_code: the process's exit status, if it was not killed.
     """
 

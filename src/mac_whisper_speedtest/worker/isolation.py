@@ -1,12 +1,12 @@
-"""Keeps the network from a worker that only checks weights, and records whom it asked for.
+"""Blocks the network for a worker that only checks weights, and records the requested hosts.
 
 If the system allows it, the worker runs without a network: on Linux in a new network namespace
 (`without_network`), on macOS under a sandbox profile. That holds for native code, for every process
 that the worker starts and for programs that are no Python. Whether it does is tried before.
 
-Everywhere, libraries are asked to stay offline, Python's sockets are guarded (`offline`), and proxy
-variables lead to a listener that records the requested host and refuses. Those two name hosts;
-alone, they keep off only code that uses them.
+On every system, variables ask libraries to stay offline, Python's sockets are guarded (`offline`),
+and proxy variables point to a listener that records the requested host and refuses it. The guard
+and the listener name the hosts; by themselves they stop only code that uses them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _REFUSED = 42
 
 _LAUNCHER = Path(__file__).with_name("without_network.py")
 _SANDBOX = "/usr/bin/sandbox-exec"
-# Later rules of a profile prevail. Name lookups and background downloads are done by daemons.
+# Later rules of a profile take precedence. Daemons do name lookups and background downloads.
 _PROFILE = """(version 1)
 (allow default)
 (deny network*)
@@ -95,7 +95,7 @@ class RefusedNetwork:
             for word in ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
             for name in (word, word.upper())
         }
-        # Apple's URL loading takes no proxy from variables.
+        # Apple's URL loading ignores proxy variables.
         hubs = {
             name: f"http://{address}/{_HUB}"
             for name, value in started.environment.items()
@@ -113,7 +113,7 @@ class RefusedNetwork:
             PROXY_VARIABLE: address,
         }
         argv = started.argv
-        # A program that does not exist is reported by its caller, as in a run.
+        # The caller reports a program that does not exist, as in a run.
         program = os.path.join(started.cwd, argv[0]) if os.sep in argv[0] else argv[0]  # noqa: PTH118
         if not self.not_blocked and shutil.which(program, path=environment.get("PATH")):
             argv = (*_prefix(self.folder, self.port), *argv)
@@ -122,7 +122,7 @@ class RefusedNetwork:
     def attempts(self) -> list[str]:
         """The requested hosts, each once, in the order of the first attempt.
 
-        The worker can write the log itself, and anything in its place.
+        The worker can change the log, or put anything in its place.
         """
         try:
             handle = os.open(self.log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -183,8 +183,8 @@ def reason_not_blocked() -> str:
         return ""
     if done.returncode == 0:
         return "a trial could still connect"
-    said = done.stderr.strip().splitlines()
-    return said[-1] if said else f"a trial ended with {done.returncode}"
+    errors = done.stderr.strip().splitlines()
+    return errors[-1] if errors else f"a trial ended with {done.returncode}"
 
 
 class _RefusingServer(socketserver.ThreadingTCPServer):
@@ -226,13 +226,13 @@ def _host_of(request_line: str) -> str:
         return words[1]
     if words[1].startswith(f"/{_HUB}/"):
         return _HUB
-    # Without a login, should the address carry one.
+    # The address may have a login, which is removed.
     return urlsplit(words[1]).netloc.rpartition("@")[2] or "an unknown host"
 
 
 @contextlib.contextmanager
 def _serving(listener: socket.socket, log: Path) -> Iterator[None]:
-    """Refuse every request to ``listener``, which is closed in the end."""
+    """Refuse every request to ``listener``; close it at the end."""
     with _RefusingServer(listener, log) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
@@ -249,7 +249,7 @@ def _serving_inside(folder: Path, log: Path) -> Iterator[None]:
     with contextlib.ExitStack() as servers, socket.socket(socket.AF_UNIX) as handover:
         handle = os.open(folder, os.O_RDONLY)
         try:
-            # A path through a handle, because a socket's path may have 107 bytes only.
+            # A path through a handle, because a socket's path is limited to 107 bytes.
             handover.bind(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
         finally:
             os.close(handle)

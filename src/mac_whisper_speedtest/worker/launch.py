@@ -38,14 +38,14 @@ PASSED_PREFIXES = (
     # Engines.
     *("GGML_", "WHISPER_", "CT2_", "ORT_", "PYTORCH_", "TORCH_", "TORCHINDUCTOR_", "TRITON_"),
 )
-"""What workers get of the tool's variables: what finds programs, libraries and caches, the
-language, and what tunes computing. Everything else, such as a token, is nothing that an engine
-needs for transcribing; a description can name more."""
+"""The tool's variables that workers inherit: they locate programs, libraries and caches, set the
+language, or tune computing. An engine needs no others, such as tokens, to transcribe; a backend's
+description can name more."""
 
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What every worker gets with the number of threads: of OpenMP and OpenBLAS, and of Accelerate,
-which CTranslate2, ggml, MLX and numpy use on macOS."""
+"""Set to the number of threads for every worker: OpenMP and OpenBLAS, and Accelerate, which
+CTranslate2, ggml, MLX and numpy use on macOS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Launch:
 
     @property
     def thread_variables(self) -> dict[str, str]:
-        """The variables that limit the threads of libraries: ours, and others of the user's."""
+        """The variables that limit the threads of libraries: the tool's and the user's."""
         return {
             name: value
             for name, value in sorted(self.environment.items())
@@ -109,7 +109,7 @@ def command(backend: Backend) -> tuple[str, ...] | None:
 
 
 def requested_version(backend: Backend, recipe: AnyRecipe) -> str:
-    """The version of its recipe that ``backend`` asks for."""
+    """The version of its recipe that ``backend`` requests."""
     return backend.version or installations.default_version(recipe)
 
 
@@ -132,13 +132,13 @@ def not_installed(backend: Backend) -> str:
     if why := unsuited(recipe):
         return f"not for this machine: {why}"
     if isinstance(recipe, SwiftRecipe) and backend.version not in {"", recipe.version}:
-        return f"not available: this release of the tool has {recipe.name} {recipe.version}"
+        return f"not available: this release of the tool supports {recipe.name} {recipe.version}"
     version = f"@{backend.version}" if backend.version else ""
     return f"not installed — speedtest backends install {backend.name}{version}"
 
 
 def installed_version(recipe: AnyRecipe) -> str:
-    """The version of the recipe's distribution in the tool's environment; empty if not there."""
+    """The version of the recipe's distribution in the tool's environment; empty if absent."""
     if isinstance(recipe, SwiftRecipe):
         return ""  # a program
     try:
@@ -148,7 +148,7 @@ def installed_version(recipe: AnyRecipe) -> str:
 
 
 def passed_variables(named: Collection[str] = ()) -> dict[str, str]:
-    """The variables of the tool's environment that every worker gets, and those that are named."""
+    """The tool's variables that every worker inherits, and the ones in ``named``."""
 
     def is_passed(name: str, value: str) -> bool:
         known = name in PASSED or name.startswith(PASSED_PREFIXES)
@@ -173,11 +173,11 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
     if argv is None:
         return None
     if backend.adapter and (folder := environments.bytecode_of(argv[0])):
-        # Where the user's variable forbids bytecode, as in many containers, every worker would
-        # compile its modules again: on two slow cores 20 s for transformers instead of 8 s.
+        # With PYTHONDONTWRITEBYTECODE, as in many containers, every worker would compile its
+        # modules again: transformers would take 20 s instead of 8 s on two slow cores.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment["PYTHONPYCACHEPREFIX"] = str(folder)
-    # Imported here because psutil is, and whether something is installed must be cheap to see.
+    # Imported here because they import psutil, and `is_installed` must be cheap.
     from mac_whisper_speedtest.worker import process_tree
     from mac_whisper_speedtest.worker.ownership import MARK, new_mark
 

@@ -1,4 +1,4 @@
-"""Whether weights load: the backend itself tries, in a worker without a network."""
+"""Checks whether weights load: the backend loads them in a worker without a network."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from mac_whisper_speedtest.worker.launch import Launch, launch, not_installed
 from mac_whisper_speedtest.worker.protocol import Stage
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
-# How libraries report that their offline variable keeps them from asking the hub: huggingface-hub's
-# exceptions by name, and its and transformers' messages.
+# How libraries report that they are offline and did not query the hub: the names of
+# huggingface-hub's exceptions, and its and transformers' messages.
 _OFFLINE_ERRORS = {
     "OfflineModeIsEnabled",
     "LocalEntryNotFoundError",
@@ -46,7 +46,7 @@ class LoadOutcome(Word):
 
     LOADED = (
         "loaded",
-        "in so many seconds; if it requested a host and went on without, the message says so",
+        "with the seconds it took; the message names hosts that it requested and that were refused",
     )
     TOO_SLOW = (
         "too slow",
@@ -66,7 +66,7 @@ class LoadOutcome(Word):
     )
     NOT_CHECKED = (
         "not checked",
-        "nothing here can load it, with the reason",
+        "no backend here can load it; the message has the reason",
     )
 
 
@@ -75,7 +75,7 @@ class LoadCheck:
     """The result of one attempt to load weights.
 
     Attributes:
-        seconds: the load alone, when it loaded; else from start to end.
+        seconds: of the load alone if it succeeded, else from start to end.
         error_class: an exception's class, or a signal's name.
         message: one line for a person, without private data.
         hosts: hosts that were requested and refused, also when the load succeeded.
@@ -157,7 +157,7 @@ def _load(
                 version = worker.hello().value.version
                 loaded = worker.load(LoadParams(trial.model, trial.device, trial.threads))
             finally:
-                # With a short deadline, starting up must not count as progress.
+                # With a short deadline, the start of the process must not count as progress.
                 working = watch.was_working(limits.load_s / 2)
             late = worker.shutdown()
     except WorkerFailureError as failure:
@@ -175,7 +175,7 @@ def _load(
     remarks = [late.message] if late.message else []
     hosts = tuple(network.attempts())
     if hosts:
-        remarks.append(f"it requested {', '.join(hosts)} and continued without")
+        remarks.append(f"it requested {', '.join(hosts)}, was refused and continued")
     return LoadCheck(
         LoadOutcome.LOADED,
         loaded.value.load_s,
@@ -197,7 +197,7 @@ def classify_load(
 
     Args:
         ending: how the worker ended.
-        attempts: the hosts it requested and was refused.
+        attempts: the hosts that it requested, all refused.
         working: whether it was computing, reading or writing until the end.
         waited_s: from start to end, in seconds.
         compilation: what the load may have been compiling with Core ML.
@@ -234,7 +234,7 @@ def _judge_late(failed: LoadCheck, *, compiling: bool, working: bool, waited_s: 
 
 
 def _host_of_offline_error(ending: WorkerExit) -> str:
-    """The host that a library did not ask because it is offline; empty for other errors."""
+    """The host that a library did not query because it is offline; empty for other errors."""
     output = f"{ending.message}\n{ending.log_tail}"
     if ending.error_class not in _OFFLINE_ERRORS and not _OFFLINE_WORDS.search(output):
         return ""

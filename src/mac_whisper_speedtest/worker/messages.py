@@ -81,7 +81,7 @@ def parse(line: bytes) -> Reply | m.ProgressParams | m.LogParams:
     if message.id is msgspec.UNSET:
         raise ViolationError(f"an answer without an id: {start_of(line)}")
     if (message.error is None) == (not bytes(message.result)):
-        raise ViolationError(f"an answer has exactly one of result and error: {start_of(line)}")
+        raise ViolationError(f"an answer needs exactly one of result and error: {start_of(line)}")
     return Reply(message.id, bytes(message.result), message.error)
 
 

@@ -1,7 +1,7 @@
-"""Keeps workers off the network: variables for all, Python's own sockets while weights are checked.
+"""Keeps workers offline: always by variables, and by guarded sockets while weights are checked.
 
-Standard library only: it is imported in the backend's interpreter. Sockets of the local file system
-and the address of the tool's listener (`isolation`) stay allowed.
+Standard library only, because the backend's interpreter imports it. Unix sockets and the address of
+the tool's listener (`isolation`) stay allowed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ OFFLINE: Mapping[str, str] = {
 """Set for every worker: libraries must not download anything while they are measured."""
 
 LOG_VARIABLE = "SPEEDTEST_NETWORK_LOG"
-"""The file that refused attempts are appended to, one host a line. Set: the network is refused."""
+"""The file for refused attempts, one host per line. If it is set, the network is blocked."""
 PROXY_VARIABLE = "SPEEDTEST_NETWORK_PROXY"
-"""``host:port`` of the one address that may be connected to."""
+"""``host:port`` of the only allowed address."""
 
 
 class NetworkRefusedError(ConnectionRefusedError):
@@ -33,7 +33,7 @@ class NetworkRefusedError(ConnectionRefusedError):
 
 
 def block_network_if_requested() -> None:
-    """Block the network for good if `LOG_VARIABLE` is set."""
+    """Block the network for the rest of the process if `LOG_VARIABLE` is set."""
     log = os.environ.get(LOG_VARIABLE)
     if not log:
         return
@@ -77,7 +77,7 @@ def block_network_if_requested() -> None:
 
 
 def _guard_names(module: Any, name: str, refuse: Callable[[str], NetworkRefusedError]) -> None:
-    """Refuse name lookups too, unless the answer is known here."""
+    """Refuse name lookups that need a name server."""
     original = getattr(module, name)
 
     def call(host: Any, *arguments: Any, **named: Any) -> Any:
@@ -90,7 +90,7 @@ def _guard_names(module: Any, name: str, refuse: Callable[[str], NetworkRefusedE
 
 
 def _is_local(host: str) -> bool:
-    """Whether a name is this machine's or already an address: both need no name server."""
+    """Whether a name is local or already an address: neither needs a name server."""
     if host in {"", "localhost"}:
         return True
     try:

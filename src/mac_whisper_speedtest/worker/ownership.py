@@ -1,9 +1,9 @@
-"""Whose a worker or a temporary folder is, and removal of what killed tools left behind.
+"""Owners of workers and temporary folders, and removal of those that killed tools left behind.
 
 A folder is in use while a process holds its lock, which the system releases when that process ends.
-A process belongs to the tool that its mark names: by pid namespace, pid and start, in ticks since
-the system started. No clock is compared, because clocks are set while programs run; and what
-belongs to another host or container is left alone.
+A worker's mark identifies its tool by pid namespace, pid and start, in ticks since the system
+started. No wall clock is compared, because clocks can be changed while programs run. Processes and
+folders of other hosts or containers are left alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mac_whisper_speedtest import files, interrupts
 from mac_whisper_speedtest.machine.reader import Reader
 
 MARK = "SPEEDTEST_WORKER"
-"""Environment variable that every process below a worker inherits, also one that left its group."""
+"""Environment variable that all processes of a worker inherit, also those that left its group."""
 
 _PREFIX = "speedtest-work-"
 _ENDED = ("Z", "X")
@@ -54,9 +54,9 @@ def kill_orphans() -> int:
 
 
 def _marks() -> Iterator[tuple[psutil.Process, str]]:
-    """Other processes with a mark, and it."""
+    """Every other process that has a mark, with its mark."""
     for process in psutil.process_iter():
-        # Suppressed: another user's process, a system process, or one that is just ending.
+        # Suppressed: processes of other users or the system, and processes that are ending.
         with contextlib.suppress(psutil.Error, OSError):
             mark = process.environ().get(MARK) if process.pid != os.getpid() else None
             if mark:
@@ -64,7 +64,7 @@ def _marks() -> Iterator[tuple[psutil.Process, str]]:
 
 
 def _owner_lives(mark: str) -> bool:
-    """Whether the tool that a mark names still runs, or may run where this process cannot see."""
+    """Whether the tool of a mark runs, or may run in a namespace that is not visible here."""
     namespace, pid, started, *_ = [*mark.split("-"), "", ""]
     if namespace != _namespace() or not pid.isdecimal():
         return True
@@ -84,8 +84,8 @@ def _namespace() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When a process started, as the system counts; empty if it does not run."""
-    if sys.platform != "linux":  # macOS keeps the time of the start, whatever happens to its clock
+    """When a process started, in the system's own count; empty if it does not run."""
+    if sys.platform != "linux":  # macOS keeps the start time when the clock is changed
         try:
             return str(psutil.Process(pid).create_time())
         except psutil.Error:
@@ -101,7 +101,7 @@ def _start_of(pid: int) -> str:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for temporary files, which is removed after the block, also by a signal."""
+    """A folder for temporary files; removed after the block, and after a signal."""
     with interrupts.as_keyboard_interrupt(), contextlib.ExitStack() as stack:
         with interrupts.held_back():
             made, claim = files.claimed_directory(Path(tempfile.gettempdir()), _prefix())
@@ -122,9 +122,9 @@ def _remove(folder: Path, claim: int) -> None:
 
 @functools.cache
 def _prefix() -> str:
-    """Starts the names of this host's folders, until it is restarted.
+    """The prefix of this host's folders, until the host restarts.
 
-    File systems that hosts share do not always tell one about the other's locks.
+    On a shared file system, a host does not always see another's locks.
     """
     reader = Reader()
     path = "/proc/sys/kernel/random/boot_id"

@@ -1,8 +1,8 @@
 """A worker's process and its three pipes, which can never block the tool.
 
-No thread reads here. The pipes do not block, and the caller waits for all of them at once: a
-process that keeps a pipe open after the worker has ended delays nothing, and what a worker writes
-faster than it is read stays in its own pipe, not in the tool's memory.
+There are no reader threads. The pipes are non-blocking, and the caller waits for all three at once.
+So a process that keeps a pipe open after the worker's end delays nothing, and output that is not
+yet read stays in the pipe, not in the tool's memory.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from mac_whisper_speedtest.worker.launch import Launch
 EXIT_GRACE_S = 5.0
 """Time for a process to exit after it was killed."""
 CRASH_GRACE_S = 30.0 if macos.HERE else EXIT_GRACE_S
-"""The same after it closed its stdout, before that is called a violation. On a Mac the system's
-report of a crash (ReportCrash) and the release of gigabytes of Metal's buffers come in between; how
-long they take is not known."""
+"""The same after a worker closed its stdout, before that counts as a violation. On a Mac the crash
+report (ReportCrash) and the release of gigabytes of Metal buffers come first; how long they take is
+not known."""
 _LOG_BYTES = 64 * 1024
 _EXIT_CHECK_S = 0.02
 _ALIVE_CHECK_S = 1.0
-"""A process that a worker has started may keep stdout open after the worker's own end."""
+"""A process that the worker started may keep stdout open after the worker's end."""
 _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a worker's stdout, newline included; empty when stdout has ended.
+    """A line of a worker's stdout with its newline; empty when stdout has ended.
 
-    A line that is longer than the protocol allows comes in pieces. ``at`` is when its last byte was
-    read, by ``time.perf_counter``.
+    A line longer than the protocol allows is split. ``at`` is when its last byte was read, by
+    ``time.perf_counter``.
     """
 
     data: bytes
@@ -93,9 +93,9 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def send(self, data: bytes) -> None:
-        """Write to stdin what the worker takes now; `receive` and `wait` write the rest.
+        """Write to stdin as much as the pipe takes now; `receive` and `wait` write the rest.
 
-        What a dead worker does not take is dropped: its end is noticed at its stdout.
+        Data for a dead worker is dropped: the end of its stdout shows that it is dead.
         """
         self._outgoing += data
         self._write_stdin()
@@ -103,7 +103,7 @@ class WorkerProcess:
     def receive(self, timeout_s: float) -> Line | None:
         """The next line of stdout; ``None`` if there is none within ``timeout_s`` seconds.
 
-        At the end of the worker, stdout has ended as well.
+        When the worker has ended, its stdout counts as ended.
         """
         until = time.perf_counter() + timeout_s
         over = False
@@ -121,7 +121,7 @@ class WorkerProcess:
     def wait(self, timeout_s: float) -> int | None:
         """The exit status as ``subprocess`` gives it; ``None`` if it still runs after that time.
 
-        Meanwhile everything that it writes to stdout is dropped.
+        Its output to stdout during the wait is dropped.
         """
         until = time.perf_counter() + timeout_s
         while (status := self._process.poll()) is None:
@@ -142,7 +142,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kill the worker and everything it started, and close the pipes. Can be called twice."""
         process_tree.kill(self.pid, self._mark)
-        # A process that waits for a broken device or disk cannot even be killed.
+        # A process that waits for a broken device or disk cannot be killed.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(EXIT_GRACE_S)
         if not self._stderr.closed:
@@ -177,12 +177,12 @@ class WorkerProcess:
 
     def _read_stderr(self) -> None:
         self.log += self._read(self._stderr)
-        if len(self.log) > _LOG_BYTES:  # whole lines: half of a secret is not recognized
+        if len(self.log) > _LOG_BYTES:  # keep whole lines: half a secret would not be recognized
             del self.log[:-_LOG_BYTES]
             del self.log[: self.log.find(b"\n") + 1]
 
     def _read(self, stream: IO[bytes]) -> bytes:
-        """What a pipe has now; at its end it is waited for no longer."""
+        """The data in a pipe now; a pipe that has ended is unregistered."""
         try:
             data = os.read(stream.fileno(), _BLOCK)
         except BlockingIOError:

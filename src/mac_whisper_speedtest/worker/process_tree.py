@@ -1,4 +1,4 @@
-"""Killing a worker with everything it started, and its use of memory, CPU and I/O."""
+"""Kills a worker and everything it started, and measures their memory, CPU and I/O."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from mac_whisper_speedtest.worker.ownership import marked_processes
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SWEEPS = 100
-"""A process that starts others as fast as it can is killed in a few; without a bound, one that
-cannot be killed (in a system call that does not return) would be waited for without an end."""
+"""A few sweeps kill a process that starts others as fast as it can. The limit is for a process that
+cannot be killed, because it is in a system call that does not return."""
 _SWEEP_PAUSE_S = 0.02
 
 
 class _Adopter:
-    """Whether orphans become children of this process, and the children that it has anyway."""
+    """The children that this process had before it adopted orphans; ``None`` if it does not."""
 
     own: frozenset[int] | None = None
 
@@ -65,7 +65,7 @@ def kill(pid: int, mark: str) -> None:
     for _ in range(_SWEEPS):
         doomed |= {process.pid for process in marked_processes(mark)} | _adopted(pid)
         doomed |= set(_trees(*doomed))
-        doomed.discard(pid)  # it is the caller's to wait for
+        doomed.discard(pid)  # the caller waits for it
         doomed = {each for each in doomed if _kill(each)}
         if not doomed:
             return
@@ -73,7 +73,7 @@ def kill(pid: int, mark: str) -> None:
 
 
 def _kill(pid: int) -> bool:
-    """Kill a process; return whether it is still there. A child of this one is reaped."""
+    """Kill a process; return whether it still exists. A child of this process is reaped."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
         process.kill()
@@ -114,11 +114,11 @@ class MemoryUse:
 
 
 def memory_use(pid: int, enough: int) -> MemoryUse:
-    """The memory that a worker uses with everything that it started.
+    """The memory of a worker and everything that it started.
 
-    macOS: the footprints, because resident memory leaves Metal's buffers out. Elsewhere the
-    resident memory of all its processes is added up; where that exceeds ``enough`` and there are
-    several, Linux reports how much of it they share, and such pages count once.
+    macOS: the sum of footprints, because resident memory excludes Metal's buffers. Elsewhere: the
+    sum of resident memory. If several processes exceed ``enough`` together, pages that they share
+    count once, where the system reports them (Linux).
     """
     pids = set(_trees(pid, *_adopted(pid)))
     if macos.HERE:
@@ -165,11 +165,11 @@ def gpu_memory_use(pid: int) -> MemoryUse | None:
     return MemoryUse(sum(held), "GPU memory") if held else None
 
 
-# CPU and I/O of a worker's processes: they distinguish slow from stuck.
+# CPU and I/O of a worker's processes, which distinguish slow from stuck.
 
 SAMPLE_INTERVAL_S = 0.25
 WINDOW_S = 5.0
-"""Progress is measured over this time before the deadline, in seconds."""
+"""Seconds before the deadline over which progress is measured."""
 BUSY_SHARE = 0.05
 """Working: more than this fraction of one core. A waiting process uses far less."""
 BUSY_BYTES = 1 << 20
@@ -177,7 +177,7 @@ BUSY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TreeUsage:
-    """Of a process and all its descendants: processor seconds, and bytes read and written.
+    """CPU seconds of a process and its descendants, and bytes that they read and wrote.
 
     ``io_bytes`` is ``None`` where the system does not report it (macOS).
     """
@@ -187,10 +187,10 @@ class TreeUsage:
 
 
 def tree_usage(pid: int) -> TreeUsage:
-    """The usage of the processes below ``pid`` and of itself, together.
+    """The summed usage of ``pid`` and its descendants.
 
     Raises:
-        psutil.Error, OSError: a process is just ending, or access is denied.
+        psutil.Error, OSError: a process is ending, or access is denied.
     """
     cpu_s, io_bytes = cpu.tree_cpu_s(pid), None
     if hasattr(psutil.Process, "io_counters"):
@@ -203,7 +203,7 @@ def tree_usage(pid: int) -> TreeUsage:
 
 
 def made_progress(samples: list[tuple[float, TreeUsage]]) -> bool:
-    """Whether something was computed, read or written between the first sample and the last.
+    """Whether the processes computed, read or wrote between the first sample and the last.
 
     Args:
         samples: (seconds, usage) in order of time.

@@ -27,15 +27,15 @@ PROTOCOL_VERSION = 1
 class Method(Word):
     """The calls a worker answers, and what each asks for."""
 
-    HELLO = "hello", "identify yourself; import libraries here, load no weights"
-    LOAD = "load", "load these weights completely, so that no later call has to"
+    HELLO = "hello", "identify yourself; import libraries now, but load no weights"
+    LOAD = "load", "load these weights completely, so that later calls load nothing"
     TRANSCRIBE = "transcribe", "transcribe this recording with these settings"
-    UNLOAD = "unload", "drop the model and give its memory back"
+    UNLOAD = "unload", "drop the model and release its memory"
     SHUTDOWN = "shutdown", "answer, then exit with status 0"
 
 
 class ErrorCode(IntEnum):
-    """JSON-RPC's own codes, and this protocol's in the range JSON-RPC leaves to servers."""
+    """The codes of JSON-RPC, and this protocol's in the range that JSON-RPC leaves to servers."""
 
     meaning: str
 
@@ -48,13 +48,13 @@ class ErrorCode(IntEnum):
 
     PARSE_ERROR = -32700, "the line is not JSON; `id` is null"
     INVALID_REQUEST = -32600, "JSON, but not a call; `id` is null if it has none"
-    METHOD_NOT_FOUND = -32601, "you do not know the method"
-    INVALID_PARAMS = -32602, "a parameter is missing or wrong, or `protocol` is not yours"
+    METHOD_NOT_FOUND = -32601, "the method is unknown"
+    INVALID_PARAMS = -32602, "a parameter is missing or wrong, or `protocol` is another version"
     UNAVAILABLE = -32001, "the engine cannot run here: a library or hardware is missing"
-    MODEL_UNUSABLE = -32002, "no such weights, wrong format, damaged"
-    AUDIO_UNUSABLE = -32003, "no such file, another size or rate, not finite, empty"
+    MODEL_UNUSABLE = -32002, "the weights are missing, damaged or in a wrong format"
+    AUDIO_UNUSABLE = -32003, "the file is missing, empty, not finite, or of another size or rate"
     OUT_OF_MEMORY = -32004, "an allocation failed"
-    BACKEND_ERROR = -32005, "anything else that the engine reports"
+    BACKEND_ERROR = -32005, "any other error of the engine"
     WRONG_STATE = -32006, "`load` before `hello`, `transcribe` or `unload` before `load`"
 
 
@@ -67,7 +67,7 @@ class Stage(Word):
     WARMUP = "warmup", "the call `transcribe` of the kind `warmup`"
     TRANSCRIBE = "transcribe", "the call `transcribe` of the kind `timed`"
     UNLOAD = "unload", "the call `unload`"
-    SHUTDOWN = "shutdown", "the call `shutdown`; as long again for the exit"
+    SHUTDOWN = "shutdown", "the call `shutdown`; then as long again for the exit"
 
 
 class Allocator(Word):
@@ -118,7 +118,7 @@ class LoadReply:
 
     Attributes:
         load_s: seconds this call took, by a monotonic clock.
-        device: the device in use; every one but ``cpu`` is warmed up for a second at least.
+        device: the device in use; any but ``cpu`` is warmed up for at least a second.
         precision: the precision in use, such as ``float32``.
         details: facts for the record.
         peak_rss_before_bytes: highest resident memory before this call, where known.
@@ -156,7 +156,7 @@ class TranscribeParams:
 
     Attributes:
         audio: the recording.
-        contract: the settings; one that is null is left to the engine.
+        contract: the settings; the engine chooses a setting that is null.
         kind: ``warmup`` or ``timed``. Do the same work for both.
     """
 
@@ -171,14 +171,14 @@ class TranscribeResult:
 
     Attributes:
         seconds: from samples in memory to all of the text out, by a monotonic clock.
-        text: the whole transcript, untouched.
-        segments: the same in pieces.
-        language: the language it was decoded as, where known.
+        text: the whole transcript, unchanged.
+        segments: the same text in pieces, with times.
+        language: the language that was used for decoding, where known.
         tokens: decoded tokens, where known.
-        effective: contract setting → value that was used, for every setting; null for one that is
-            unknown or does not apply.
+        effective: contract setting → value that was used, for every setting; null if it is unknown
+            or does not apply.
         observed: the settings in ``effective`` that were read back from the engine.
-        remarks: differences no setting expresses.
+        remarks: differences that no setting expresses.
         cpu_s: processor time of the worker process during the call (all threads), where known.
         peak_rss_bytes: highest resident memory of the worker process so far, where known.
         fallbacks: segments that were decoded again at a higher temperature, where known.

@@ -1,4 +1,4 @@
-"""The protocol as JSON Schema, generated from the types both sides use."""
+"""The protocol as JSON Schema, generated from the types that both sides use."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _ID = {"type": ["integer", "null"], "description": "The call's id; null when it 
 
 
 def document() -> dict[str, Any]:
-    """The whole schema, JSON Schema 2020-12. One line of the protocol validates against its root.
+    """The whole schema, JSON Schema 2020-12. Every line of the protocol validates against its root.
 
-    Objects are open on purpose: each side ignores members that a newer version adds.
+    Objects may have unknown members: each side ignores what a newer version adds.
     """
     _, components = msgspec.json.schema_components(_TYPES, ref_template="#/$defs/{name}")
     for name, schema in components.items():
@@ -71,7 +71,7 @@ def document() -> dict[str, Any]:
         "$defs": {
             "Call": {"description": "From the tool.", "oneOf": [_ref(name) for name in calls]},
             "Answer": {
-                "description": "From the worker. Which of these it must be, the call decides.",
+                "description": "From the worker: the answer that belongs to the call.",
                 "anyOf": [_ref(name) for name in answers],
             },
             "ErrorAnswer": _envelope({"id": _ID, "error": _ref("Error")}),
@@ -129,7 +129,7 @@ def _error() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "code": {"type": "integer", "description": f"{codes}; see docs/reference/protocol.md."},
-            "message": {"type": "string", "description": "For a person. The first line counts."},
+            "message": {"type": "string", "description": "For people; its first line is kept."},
             "data": {"anyOf": [_ref("ErrorData"), {"type": "null"}]},
         },
         "required": ["code", "message"],
@@ -137,9 +137,9 @@ def _error() -> dict[str, Any]:
 
 
 def _limit(schema: dict[str, Any], field: str) -> None:
-    """State how large the value of a field of an answer can be, as `worker/answers.py` checks it.
+    """Add the limits of a field of an answer, as `worker/answers.py` checks them.
 
-    Texts without a limit here are cut where they are too long.
+    Texts without a limit here are cut if they are too long.
     """
     for each in schema.get("anyOf", [schema]):
         match each.get("type"):
@@ -161,7 +161,7 @@ def _limit(schema: dict[str, Any], field: str) -> None:
 
 
 def _require_all(schema: dict[str, Any]) -> None:
-    """Require every property: the tool sends them all, and the defaults are its own."""
+    """Require every property: the tool sends them all, and fills in the defaults."""
     schema["required"] = list(schema["properties"])
     for each in schema["properties"].values():
         each.pop("default", None)

@@ -1,7 +1,7 @@
 """The tool's side of a worker: start it, call it, enforce deadlines, end it, report how it ended.
 
-The caller waits for an answer, a deadline, or the next check of the memory, whichever is first. No
-answer is believed before `worker/answers.py` has checked it.
+The caller waits until an answer, a deadline or the next memory check. No answer is used before
+`worker/answers.py` has checked it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from mac_whisper_speedtest.worker.process_tree import MemoryUse
 T = TypeVar("T")
 
 SLOW_PERIODS = 3
-"""Periods of a deadline. A stage is called slow after the first, long before it is killed."""
+"""Periods of a deadline. A stage is reported as slow after the first, long before it is killed."""
 _MEMORY_CHECK_S, _RAREST_MEMORY_CHECK_S = 0.5, 5.0
 _MEMORY_CHECK_SHARE = 0.01
 """Of a core, at most: memory is sampled while a call is timed, and without lists of children
 (/proc, macOS's) this reads every process of the machine."""
 _MOST_LOG_LINES = 200
-"""Lines of a worker's log that are passed on in one call."""
+"""Log lines of one call that are passed to the observer."""
 
 
 class TranscriptionFailedError(Exception):
-    """The backend answered that it cannot transcribe this recording; the worker lives on.
+    """The backend cannot transcribe this recording; the worker keeps running.
 
     Attributes:
         ending: the error, classified.
@@ -61,12 +61,12 @@ ONE_RECORDING = frozenset({m.ErrorCode.BACKEND_ERROR, m.ErrorCode.AUDIO_UNUSABLE
 class Deadlines:
     """How long each stage may take, in seconds.
 
-    ``spawn_s`` covers everything up to the first message, so also the ``hello`` of a program that
-    sends no progress.
+    ``spawn_s`` covers everything up to the first message: for a program that sends no progress, the
+    whole ``hello``.
 
     Attributes:
-        compilation: of Core ML, if a load may compile; its deadline then warns a second time,
-            and says what to do when it passes.
+        compilation: of Core ML, if a load may compile; there is then a second warning, and
+            advice when the deadline passes.
     """
 
     spawn_s: float = 30.0
@@ -105,7 +105,7 @@ class Answer(Generic[T]):
 
 
 def memory_check_pause_s(cost_s: float) -> float:
-    """The time between two looks at the memory that take ``cost_s`` of processor time each."""
+    """Seconds between two memory checks that take ``cost_s`` of CPU time each."""
     return min(max(_MEMORY_CHECK_S, cost_s / _MEMORY_CHECK_SHARE), _RAREST_MEMORY_CHECK_S)
 
 
@@ -136,7 +136,7 @@ class Worker:
         self.spawn_s: float | None = None
         self._started = time.perf_counter()
         try:
-            with interrupts.held_back():  # a process that is not known here could not be killed
+            with interrupts.held_back():  # an unregistered process could not be killed
                 self._process = WorkerProcess(launch)
         except KeyboardInterrupt:
             if hasattr(self, "_process"):
@@ -173,7 +173,7 @@ class Worker:
     def hello(self) -> Answer[m.HelloResult]:
         """Have the worker import its library and identify itself.
 
-        Its versions are completed by those that are known of its program (`Launch.versions`).
+        `Launch.versions` are added to the versions that it reports.
         """
         answer = self._call(
             m.Method.HELLO,
@@ -203,12 +203,12 @@ class Worker:
 
         Args:
             params: the recording and the settings.
-            survives_errors: whether the worker is kept when its backend answers that this recording
-                failed, so that the next one can be sent.
+            survives_errors: keep the worker if the backend fails on this recording, so that the
+                next one can be sent.
 
         Raises:
-            WorkerFailureError: the worker is gone.
-            TranscriptionFailedError: with ``survives_errors``, the backend answered an error.
+            WorkerFailureError: the worker has ended.
+            TranscriptionFailedError: with ``survives_errors``, the backend answered with an error.
         """
         audio_s = params.audio.samples / params.audio.sample_rate
         return self._call(
@@ -314,7 +314,7 @@ class Worker:
                     raise self._violation(f"answered call {shown(heard.id)}, not {self._calls}")
                 return heard, line.at
             if heard is not None and heard not in seen:
-                # A new stage gets its own deadline, once: repeating it adds no time.
+                # A new stage gets its own deadline once; announcing it again adds no time.
                 seen.add(heard)
                 self._stage, entered, warned = heard, line.at, 0
                 limit = self._deadlines.for_stage(heard)
@@ -333,7 +333,7 @@ class Worker:
         return exit_status.timed_out(self._stage, limit_s, advice)
 
     def _heard(self, line: Line) -> Reply | m.Stage | None:
-        """The answer in a line, or the stage that it announces, if any; log lines are passed on."""
+        """The answer or the announced stage in a line, if any; log lines go to the observer."""
         if not line.data:
             raise self._gone()
         if self.spawn_s is None:
@@ -357,13 +357,13 @@ class Worker:
         return message
 
     def _log(self, params: m.LogParams) -> None:
-        """Pass on a line of the worker's log, unless it wrote too many in this call."""
+        """Pass a log line to the observer, unless there were too many in this call."""
         self._log_lines += 1
         if self._log_lines <= _MOST_LOG_LINES:
             line = answers.cleaned_log(params)
             self._observer.log(line.level, line.message)
         elif self._log_lines == _MOST_LOG_LINES + 1:
-            self._observer.log("warning", f"more than {_MOST_LOG_LINES} lines; left out")
+            self._observer.log("warning", f"left out all log lines after {_MOST_LOG_LINES}")
 
     def _check_memory(self, limit: int) -> None:
         if time.perf_counter() < self._memory_check_due:
@@ -399,7 +399,7 @@ class Worker:
         )
 
     def log_tail(self, traceback: str = "") -> str:
-        """The end of the worker's log, and the traceback that it answered unless that is in it."""
+        """The end of the worker's log, plus the traceback of its answer if that is not in it."""
         tail = self._process.log.decode("utf-8", "replace")
         if traceback and traceback not in tail:
             tail = f"{tail}\n{traceback}" if tail else traceback

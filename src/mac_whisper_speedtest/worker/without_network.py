@@ -23,7 +23,7 @@ _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1  # of netdevice(7)
 
 
 def main() -> int:
-    """Leave the network, then become the program. Returns only if one of them fails."""
+    """Leave the network, then become the program. Returns only after a failure."""
     folder, port, program = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     try:
         _leave_network()
@@ -33,7 +33,7 @@ def main() -> int:
         sys.stderr.write(f"cannot block the network: {error.strerror or error}\n")
         return FAILED
     try:
-        os.execvp(program[0], program)  # noqa: S606 - what the tool would start itself
+        os.execvp(program[0], program)  # noqa: S606 - the program that the tool starts
     except OSError as error:
         sys.stderr.write(f"cannot start {program[0]}: {error.strerror}\n")
         return FAILED
@@ -42,10 +42,10 @@ def main() -> int:
 def _leave_network() -> None:
     user, group = os.geteuid(), os.getegid()
     try:
-        _unshare(_NEW_NETWORK)  # as root, who needs no namespace of users
+        _unshare(_NEW_NETWORK)  # works for root, who needs no user namespace
     except OSError:
         _unshare(_NEW_USER | _NEW_NETWORK)
-        # The same user as outside, so that files and devices stay accessible.
+        # Keep the same user, so that files and devices stay accessible.
         for name, text in (
             ("setgroups", "deny"),
             ("uid_map", f"{user} {user} 1"),
@@ -66,7 +66,7 @@ def _unshare(flags: int) -> None:
 
 
 def _hand_over_listener(folder: str, port: int) -> None:
-    # A path through a handle, because a socket's path may have 107 bytes only.
+    # A path through a handle, because a socket's path is limited to 107 bytes.
     handle = os.open(folder, os.O_RDONLY)
     with (
         socket.create_server(("127.0.0.1", port)) as listener,

@@ -45,7 +45,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConformanceFinding:
-    """The result of one check: ``seen`` is what happened, ``asks`` what the protocol requires."""
+    """The result of one check: ``seen`` is what happened, ``asks`` the protocol's requirement."""
 
     check: str
     outcome: CheckStatus

@@ -39,10 +39,10 @@ class ConformanceSubject:
         takes_weights: whether the program uses ``model.path``.
         threads: CPU threads it may use.
         timeout_s: deadline of every answer, in seconds.
-        load_s: deadline of the answer to ``load``, if it is another.
-        eof_idle_s: deadline of its exit after the end of input when idle, in seconds.
+        load_s: deadline of the answer to ``load``, if it differs.
+        eof_idle_s: seconds to exit after the end of input, when idle.
         eof_busy_s: the same during a transcription.
-        children_grace_s: deadline of its child processes' exit after its own, in seconds.
+        children_grace_s: seconds for its child processes to exit after it.
     """
 
     backend: Backend
@@ -102,7 +102,7 @@ class Bench:
         return self.client
 
     def retire(self) -> None:
-        """Kill the current process, keeping its violations that end no check."""
+        """Kill the current process; keep the violations that it recorded."""
         if self.client is not None:
             self.client.kill()
             self.junk += self.client.junk
@@ -159,7 +159,7 @@ class Bench:
         """The typed result of an answer; ``checked`` applies the limits of a run.
 
         Raises:
-            FailError: the answer is an error, or a result of another type or out of its limits.
+            FailError: the answer is an error, or its result has another type or exceeds a limit.
         """
         if reply.error is not None:
             said = answers.cleaned_line(reply.error.message)
@@ -167,7 +167,7 @@ class Bench:
         try:
             return checked(decode(reply.result, kind, "result"))
         except (LimitError, ViolationError) as problem:
-            raise FailError(f"a result that does not fit: {problem}") from problem
+            raise FailError(f"invalid result: {problem}") from problem
 
     def expect_error(self, client: Client, reply: WorkerReply, code: m.ErrorCode) -> str:
         """Require an error with this code, and any answer to the next call."""

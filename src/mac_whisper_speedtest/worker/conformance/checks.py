@@ -79,7 +79,7 @@ def _malformed_line(bench: Bench) -> str:
 
 @_check("framing", "a line is a message, however the pipe cuts it")
 def _framing(bench: Bench) -> str:
-    """Pipes split long lines and join short ones; a reader of chunks works until it does not."""
+    """Pipes split long lines and join short ones; reading in chunks fails only sometimes."""
     client = bench.greeted()
     line = encode(1001, "conformance.no_such_method", {})
     client.send(line[:20])
@@ -149,12 +149,12 @@ def _timed(bench: Bench) -> list[tuple[m.TranscribeResult, float]]:
     return bench.transcriptions[1:]
 
 
-@_check("clock", "seconds covers all the work and nothing that did not happen")
+@_check("clock", "seconds covers all the work of the call, and no more time than passed")
 def _clock(bench: Bench) -> str:
     """A clock stopped before lazy or asynchronous work is done makes any engine look fast.
 
-    The first call is not checked: reading the audio for the first time is not the engine's work. Of
-    the others the best one counts, because a busy machine delays answers.
+    The first call is not checked: it also reads the audio, which is not the engine's work. Of the
+    others the best counts, because a busy machine delays answers.
     """
     timed = _timed(bench)
     for result, wall_s in bench.transcriptions:
@@ -179,7 +179,7 @@ def _repeat(bench: Bench) -> str:
     return f"{TIMED_CALLS} calls agree"
 
 
-@_check("effective", "every contract setting by name, with null for what is not known")
+@_check("effective", "every contract setting by name; null if unknown")
 def _effective(bench: Bench) -> str:
     """An unreported setting is a deviation: unknown work is not equal work."""
     result = _timed(bench)[-1][0]
@@ -188,13 +188,13 @@ def _effective(bench: Bench) -> str:
         raise DoubtError(f"not reported: {', '.join(missing)}")
     strangers = sorted(set(result.observed) - set(result.effective))
     if strangers:
-        raise DoubtError(f"observed names what effective does not: {', '.join(strangers)}")
+        raise DoubtError(f"in observed but not in effective: {', '.join(strangers)}")
     return f"{len(SETTING_NAMES)} settings, {len(result.observed)} read back"
 
 
 @_check("unknown-params", "parameters it does not know are ignored")
 def _unknown_params(bench: Bench) -> str:
-    """The protocol grows by optional parameters; a worker that refuses them would soon fail."""
+    """Later versions add optional parameters; a worker that refuses them would then fail."""
     _timed(bench)
     client = bench.ready()
     params = bench.transcribe_params()
@@ -227,7 +227,7 @@ def _wrong_length(bench: Bench) -> str:
 
 @_check("unload", "an answer; transcribe after it: error -32006")
 def _unload(bench: Bench) -> str:
-    """Weights that stay in memory would count for the model that is loaded next."""
+    """Weights that stay in memory would be counted for the next model."""
     client = bench.ready()
     bench.result_of(bench.call(client, m.Method.UNLOAD), dict[str, Any])
     bench.loaded = False
@@ -275,7 +275,7 @@ def _end_of_input(bench: Bench, client: Client, limit_s: float, doing: str) -> s
     return f"gone, {doing}"
 
 
-@_check("eof-idle", "at the end of stdin the worker exits by itself")
+@_check("eof-idle", "at the end of stdin the worker exits")
 def _eof_idle(bench: Bench) -> str:
     """A killed tool cannot end its workers: they must notice it."""
     bench.retire()
@@ -311,10 +311,10 @@ def _leftovers(bench: Bench) -> str:
 
 @_check("stdout", "stdout carries the protocol and nothing else; logs go to stderr")
 def _stdout(bench: Bench) -> str:
-    """One other line ends a cell: the tool cannot know what else is wrong."""
+    """One other line ends the cell: the rest of the output can no longer be trusted."""
     bench.retire()
     if bench.junk:
         raise FailError(f"{len(bench.junk)} other lines, such as {bench.junk[0]!r}")
     if "hello" in bench.unusable:
         raise SkipError("hello failed")
-    return "nothing but the protocol"
+    return "only protocol messages"

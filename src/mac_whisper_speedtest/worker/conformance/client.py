@@ -34,7 +34,7 @@ _LOG_CHARACTERS = 400
 
 
 class NoAnswerError(Exception):
-    """No readable answer arrived; the message has what happened instead."""
+    """No readable answer arrived; the message says what happened instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class WorkerReply:
 
 
 class Client(WorkerProcess):
-    """A worker that is called without being trusted, and lives on after a violation.
+    """A client that does not trust the worker, and keeps it running after a violation.
 
     Attributes:
-        junk: lines on stdout that do not even look like a message.
-        wrong_ids: answers that carried another id than the call they answer.
+        junk: lines on stdout that do not look like messages.
+        wrong_ids: answers whose id is not that of their call.
 
     Raises:
         NoAnswerError: the program cannot be started.
@@ -75,7 +75,7 @@ class Client(WorkerProcess):
         reply = self.answer(timeout_s, sent)
         if reply.id != self._calls:
             self.wrong_ids.append(
-                f"{method} asked with id {self._calls}, answered {shown(reply.id)}"
+                f"{method} was called with id {self._calls}, answered with {shown(reply.id)}"
             )
         return reply
 
@@ -107,7 +107,7 @@ class Client(WorkerProcess):
         raise NoAnswerError(f"{MOST_MESSAGES} lines and no answer among them")
 
     def _message(self, line: Line) -> Reply | m.ProgressParams | m.LogParams | None:
-        """The message in a line; ``None`` if it does not even look like one."""
+        """The message in a line; ``None`` if it does not look like one."""
         if not line.data:
             raise NoAnswerError(self._last_words())
         try:
@@ -119,7 +119,7 @@ class Client(WorkerProcess):
             return None
 
     def leftovers(self, grace_s: float) -> list[str]:
-        """Name every process that outlives the worker it belongs to by ``grace_s`` seconds."""
+        """The names of the worker's processes that outlive it by ``grace_s`` seconds."""
         own = [each for each in ownership.marked_processes(self._mark) if each.pid != self.pid]
         _, alive = psutil.wait_procs(own, timeout=grace_s)
         named = []
@@ -129,7 +129,7 @@ class Client(WorkerProcess):
         return named
 
     def kill(self) -> None:
-        """Kill the process and everything it started, also when Ctrl-C comes meanwhile."""
+        """Kill the process and everything it started; Ctrl-C does not interrupt this."""
         with interrupts.held_back():
             super().kill()
 

@@ -38,7 +38,7 @@ struct Audio {
       written = bytes.copyBytes(to: floats) / 4
     }
     guard samples.allSatisfy({ $0.isFinite }) else {
-      throw EngineError.audioUnusable("the audio in \(path) is not finite everywhere")
+      throw EngineError.audioUnusable("the audio in \(path) has NaN or infinite samples")
     }
     return samples
   }
