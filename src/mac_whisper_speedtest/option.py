@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -346,3 +346,38 @@ class Option(NamedTuple):
     required: bool = False
     otherwise: str = ""
     envvar: str | None = None
+
+
+def argument(flag: str, text: str) -> tuple[str, ...]:
+    """An option and its value, also where the value would be taken for an option."""
+    return (f"{flag}={text}",) if text.startswith("-") else (flag, text)
+
+
+def arguments_of(
+    asked: object,
+    options: Mapping[str, Option],
+    default_of: Callable[[str], Any],
+    leave_out: Collection[str] = (),
+) -> Iterator[str]:
+    """What is typed for every option with another value than its default.
+
+    An option that an environment variable can set is always included, because it may differ.
+
+    Args:
+        asked: has the values as attributes, or some of them.
+        options: by the names of these attributes.
+        default_of: the default of such a name.
+        leave_out: names.
+    """
+    for name, option in options.items():
+        if name in leave_out or not hasattr(asked, name):
+            continue
+        value, default, kind = getattr(asked, name), default_of(name), option.kind
+        if isinstance(kind, Switch):
+            if value != default or option.envvar:
+                yield option.flag if value else option.off
+        elif isinstance(kind, Several):
+            for each in value:
+                yield from argument(option.flag, kind.each.text(each))
+        elif value is not None and (default is None or kind.text(value) != kind.text(default)):
+            yield from argument(option.flag, kind.text(value))

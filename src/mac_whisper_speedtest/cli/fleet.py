@@ -25,5 +25,6 @@ for _each in (
     fleet_status.status,
     fleet_status.drain,
     fleet_run.collect,
+    fleet_setup.emit,
 ):
     command.add_command(_each)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli.output import echo, notify
+from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli.output import echo, echo_document, notify
 from mac_whisper_speedtest.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,6 +92,52 @@ def serve() -> None:
     settings = fleet_settings.load()
     _warn(settings)
     network.serve(settings, lambda address: echo(f"Scheduler at {address}. Ctrl-C stops it."))
+
+
+@click.command("emit", cls=options.GroupedCommand)
+@options.fleet_jobs
+@click.option("--github", "engine", flag_value="github", help="A workflow for GitHub's runners.")
+@click.option("--ssh", "engine", flag_value="ssh", help="A shell script that uses ssh.")
+@click.option("--slurm", "engine", flag_value="slurm", help="A script for sbatch.")
+def emit(
+    *,
+    engine: str | None,
+    on: tuple[str, ...],
+    repeat: int,
+    campaign: str,
+    to: str,
+    **asked: Any,
+) -> None:
+    """Print the jobs that run would make for an engine that you have, and measure nothing.
+
+    It takes the options of speedtest fleet run, and needs no fleet: every machine has speedtest on
+    its PATH. What the engine cannot check of --on is said. Copy the bundles to --to, if they are
+    not there by themselves; speedtest results import takes them in, or fleet collect in a fleet.
+
+    \b
+    speedtest fleet emit --ssh --model small --on node=mini --on node=studio --to ~/b > jobs.sh
+    speedtest fleet emit --github --model small --on os=macos,arch=arm64 --to ~/b > fleet.yml
+    speedtest fleet emit --slurm --model small --on 'memory>=64G' --to /shared/b > jobs.sh
+
+    Exit codes: 0 printed; 2 the request was wrong, or that engine cannot do it.
+    """
+    from mac_whisper_speedtest.fleet import emit as emitters
+    from mac_whisper_speedtest.fleet import job
+    from mac_whisper_speedtest.request import Request
+
+    if engine is None:
+        raise UsageError("no engine was named", hint="add --github, --ssh or --slurm")
+    if not on:
+        raise UsageError(
+            "an emitted job names its machine", hint="add --on node=NAME, or --on with its labels"
+        )
+    request = Request(**{name: value for name, value in asked.items() if value is not None})
+    to = to if "://" in to else str(Path(to).expanduser().absolute())
+    jobs = job.jobs_of(request, on=on, repeat=repeat, campaign=campaign, to=to)
+    emitted = emitters.ENGINES[engine](jobs)
+    echo_document(emitted.text)
+    for line in emitted.notes:
+        notify(f"note: {line}")
 
 
 def _warn(settings: FleetSettings) -> None:

@@ -359,9 +359,7 @@ async def nodes(client: Client) -> list[ConnectedNode]:
     )
 
 
-_LABELS = limits.SizeLimits(
-    longest_text=limits.LONGEST_NAME, most_items=limits.MOST_FACTS, deepest=2
-)
+_LABELS = limits.SizeLimits(longest_text=limits.LONGEST_MESSAGE, most_items=1000, deepest=2)
 
 
 def checked_labels(given: object) -> Mapping[str, Any]:

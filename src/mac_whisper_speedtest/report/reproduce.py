@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mac_whisper_speedtest import request
-from mac_whisper_speedtest.option import AUTO, Several, Switch
+from mac_whisper_speedtest.option import AUTO, argument, arguments_of
 from mac_whisper_speedtest.results import schema as s
 
 _CUT = " cut"  # ends the name of speech that was cut to several lengths
@@ -40,32 +40,10 @@ def reproduction_of(manifest: s.Manifest) -> Reproduction:
 
 
 def _options(manifest: s.Manifest) -> Iterator[str]:
-    yield from _recorded(manifest.request)
+    recorded = manifest.request
+    unnamed = () if recorded.backends_named else ("backends",)
+    yield from arguments_of(recorded, request.OPTIONS, request.default_of, unnamed)
     yield from _speech(manifest)
-
-
-def _recorded(recorded: s.RequestInfo) -> Iterator[str]:
-    """Every option with another value than its default.
-
-    An option that an environment variable can set is always included, because it may differ.
-    """
-    for name, option in request.OPTIONS.items():
-        if not hasattr(recorded, name) or (name == "backends" and not recorded.backends_named):
-            continue
-        value, default, kind = getattr(recorded, name), request.default_of(name), option.kind
-        if isinstance(kind, Switch):
-            if value != default or option.envvar:
-                yield option.flag if value else option.off
-        elif isinstance(kind, Several):
-            for each in value:
-                yield from _option(option.flag, kind.each.text(each))
-        elif value is not None and (default is None or kind.text(value) != kind.text(default)):
-            yield from _option(option.flag, kind.text(value))
-
-
-def _option(name: str, text: str) -> tuple[str, ...]:
-    # A value like this would be taken for an option.
-    return (f"{name}={text}",) if text.startswith("-") else (name, text)
 
 
 def _speech(manifest: s.Manifest) -> Iterator[str]:
@@ -78,21 +56,21 @@ def _speech(manifest: s.Manifest) -> Iterator[str]:
         name = name.removesuffix(_CUT)
         source = source.removeprefix(_CUT_FROM)
     if source == "a manifest of the user's":
-        yield from _option("--manifest", name)
+        yield from argument("--manifest", name)
     elif name.startswith("librispeech:") and source.startswith("LibriSpeech"):
-        yield from _option("--dataset", name)
+        yield from argument("--dataset", name)
     elif name.startswith("hf:") and source.endswith(_HUB):
-        yield from _option("--dataset", _pinned(name, source))
+        yield from argument("--dataset", _pinned(name, source))
     elif _is_users(source):
-        yield from _option("--audio", "recording.wav" if source == "the microphone" else name)
+        yield from argument("--audio", "recording.wav" if source == "the microphone" else name)
     else:
-        yield from _option("--clip", name)
+        yield from argument("--clip", name)
     contract = manifest.request.contract
     language = contract.get("language")
     if language is None and contract.get("task") is not None:  # else the contract leaves both
         language = AUTO
     if isinstance(language, str) and (language == AUTO or len(clip.languages) < 2):
-        yield from _option("--language", language)
+        yield from argument("--language", language)
 
 
 def _is_users(source: str) -> bool:
