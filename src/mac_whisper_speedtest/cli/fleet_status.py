@@ -71,15 +71,24 @@ def status(as_json: bool) -> None:
             return
         for warning in certificates.ending(settings):
             notify(warning)
-        say(
-            f"Scheduler {settings.scheduler}: {len(connected)} nodes"
-            if not unreachable
-            else f"{unreachable}\nThis is what the ledger of this machine knows."
-        )
+        if unreachable:
+            _say(unreachable, "This is what the ledger of this machine knows.")
+        else:
+            many = "node is" if len(connected) == 1 else "nodes are"
+            _say(f"{len(connected)} {many} connected to {settings.scheduler}")
         _show_nodes(ledger, connected)
         _show_jobs(ledger)
-        for each in waits:
-            say(each)
+        _say(*waits)
+
+
+def _say(*texts: str, indent: str = "") -> None:
+    """Print sentences, wrapped at words."""
+    from mac_whisper_speedtest.report import terminal
+    from mac_whisper_speedtest.report.console import output_console
+
+    console = output_console()
+    for each in texts:
+        console.print(terminal.lines([each], console, indent=indent))
 
 
 def _connected(settings: FleetSettings) -> tuple[Mapping[str, Mapping[str, Any]], str]:
@@ -151,17 +160,17 @@ def _show_jobs(ledger: Ledger) -> None:
     counts = Counter(each.state for each in entries)
     bundles = ledger.bundles()
     late = sum(each.late for each in bundles)
-    say(
-        f"{len(entries)} jobs: "
-        + ", ".join(f"{counts[state]} {state}" for state in JobState)
-        + f"; {len(bundles)} bundles, {late} of them late: further measurements of a job"
-    )
+    extra = f"; {late} bundles came late, as further measurements of a job" if late else ""
+    states = ", ".join(f"{counts[each]} {each}" for each in JobState)
+    _say(f"Jobs: {states}{extra}")
+    nodes = {each.job: f" to {each.node}" for each in ledger.attempts(ended=False)}
     shown = [each for each in entries if each.state is not JobState.DONE]
     for each in shown[:_MOST_JOBS]:
         why = f": {each.reason}" if each.reason else ""
-        say(f"  {each.state}: {fleet_progress.job_title(ledger.job(each.id))}{why}")
+        title = fleet_progress.job_title(ledger.job(each.id))
+        _say(f"{each.state}{nodes.get(each.id, '')}: {title}{why}", indent="  ")
     if len(shown) > _MOST_JOBS:
-        say(f"  and {len(shown) - _MOST_JOBS} more: speedtest fleet status --json")
+        _say(f"and {len(shown) - _MOST_JOBS} more: speedtest fleet status --json", indent="  ")
 
 
 @click.command("drain")

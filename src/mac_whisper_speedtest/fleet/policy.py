@@ -140,8 +140,8 @@ def waiting(ledger: Ledger, connected: Collection[str], queued: Iterable[JobEntr
     refused = defaultdict(set)
     for job, node in ledger.refusals():
         refused[job].add(node)
-    reasons = (why_waiting(ledger.job(each.id).on, refused[each.id], fleet) for each in queued)
-    return list(dict.fromkeys(filter(None, reasons)))
+    alike = {(ledger.job(each.id).on, frozenset(refused[each.id])) for each in queued}
+    return sorted({why_waiting(on, by, fleet) for on, by in alike} - {""})
 
 
 @dataclass(frozen=True, slots=True)
