@@ -124,8 +124,9 @@ class _Loop:
             await self._resume()
             while True:
                 await self._resolve()
-                self._tick()
-                if self.cut:
+                if self.client.status == "running":
+                    self._tick()
+                if self.cut or self.client.status != "running":
                     raise SchedulerLostError("the connection to the scheduler ended")
                 now_s = time.monotonic()
                 if not self.flying or now_s - self.reported_s >= _REFRESH_S:
