@@ -28,7 +28,7 @@ from mac_whisper_speedtest import catalog
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="simulates a Mac on Linux")
 
 SPOKEN = "and so my fellow americans ask not what you can do"
-# Weights of which the catalog knows no hash: any file of the right name will do.
+# Weights without a hash in the catalog: any file of the right name will do.
 MODEL = "tiny.en"
 COMPILING = "compiling for the Neural Engine (first time)"
 _NOT_INHERITED = ("HF_", "HUGGINGFACE_", "XDG_", "SPEEDTEST_OFFLINE")

@@ -264,7 +264,7 @@ def test_pulled_files_alone_are_put_together_by_the_next_run(
     checked = CacheCheck().check(info())
     assert checked.state is WeightsState.ABSENT
     assert checked.can_be_converted
-    assert "the next run puts it together" in advice(checked)
+    assert "the next run assembles it" in advice(checked)
     assert cost([checked]).needs == ()
     hub.log.clear()
     assert found(seen).path == folder

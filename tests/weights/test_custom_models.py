@@ -224,8 +224,8 @@ def test_a_file_that_is_gone_makes_them_missing(
     ("config", "weights", "message"),
     [
         ({"model_type": "bert", "vocab_size": 30522}, "model.safetensors", "a 'bert' network"),
-        ({"vocab_size": 51865}, "model.safetensors", "not of a Whisper one"),
-        ({"model_type": "whisper"}, "model.safetensors", "not of a Whisper one"),
+        ({"vocab_size": 51865}, "model.safetensors", "not a Whisper network"),
+        ({"model_type": "whisper"}, "model.safetensors", "not a Whisper network"),
         ({"model_type": "whisper"}, "pytorch_model.bin", "holds no known weights format"),
     ],
 )

@@ -202,6 +202,6 @@ def test_the_pieces_of_base_are_those_of_two_wheels_and_no_installed_package_is_
 
 
 def test_weights_on_no_index_are_refused_with_where_they_are() -> None:
-    with pytest.raises(UsageError, match="no package index carries the weights of small") as caught:
+    with pytest.raises(UsageError, match="no package index offers the weights of small") as caught:
         mirror.mirrored("small")
     assert caught.value.hint == "speedtest models pull small"

@@ -98,9 +98,9 @@ def test_elsewhere_there_is_no_such_network(platform: str, monkeypatch: pytest.M
 
 
 HOSTILE = {
-    "garbage": ("print('ready'); sys.exit()", "printed no such report: "),
-    "nothing": ("sys.exit()", "printed no such report: "),
-    "another shape": ("print('[1, 2]'); sys.exit()", "printed no such report: "),
+    "garbage": ("print('ready'); sys.exit()", "printed no valid report: "),
+    "nothing": ("sys.exit()", "printed no valid report: "),
+    "another shape": ("print('[1, 2]'); sys.exit()", "printed no valid report: "),
     "deep nesting": ("print('[' * 60000); sys.exit()", "is nested deeper than 64 levels"),
     "a flood": ("while True: print('x' * 9999)", "printed more than 65536 bytes"),
     "many locales": (
@@ -182,7 +182,7 @@ def test_a_locale_that_the_system_does_not_have_is_not_requested(tmp_path: Path)
     [
         ("sys.exit('The network connection was lost.')", "de-DE: The network connection was lost."),
         ("print(json.dumps(assets)); sys.exit()", "reports no error and has not installed de-DE"),
-        ("print('done'); sys.exit()", "printed no such report"),
+        ("print('done'); sys.exit()", "printed no valid report"),
     ],
 )
 def test_an_install_that_fails_says_why(statement: str, message: str, tmp_path: Path) -> None:

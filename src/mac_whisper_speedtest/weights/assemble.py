@@ -1,9 +1,9 @@
-"""Puts published files together in one folder, as a backend needs them, with a record of them.
+"""Assembles published files in one folder, as a backend needs them, with a record.
 
-WhisperKit reads its models and a tokenizer of another repository from one folder; FluidAudio goes
-by the folder's name. The Hugging Face cache has neither, and its files are links, by which Core ML
-may not know a model that it has compiled. So the files get a second name in the tool's cache: a
-hard link, which takes no room, or a copy on a disk without them.
+WhisperKit reads its models and a tokenizer of another repository from one folder; FluidAudio
+requires a certain folder name. The Hugging Face cache has no such folders, and its files are links,
+so that Core ML may not recognize a model that it has compiled. The files therefore get a second
+name in the tool's cache: a hard link, which takes no space, or a copy on a disk without them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class AssemblyRecord(msgspec.Struct, frozen=True, kw_only=True):
 def assemble(
     row: catalog.HostedWeights, pulled: CachedCopy, *, notify: Callable[[str], None]
 ) -> Path:
-    """Give the pulled files of ``row`` their places in a folder of the tool's cache, once.
+    """Assemble the pulled files of ``row`` in a folder of the tool's cache, once.
 
     The folder appears whole or not at all; an existing one stays unchanged.
 
@@ -84,7 +84,7 @@ def assemble(
 
 
 def usable_copy(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> CachedCopy:
-    """The copy that a run uses: the tool's own, made now if it can be; else the library's.
+    """The copy that a run uses: the tool's own, assembled now if possible; else the library's.
 
     The library's folder is read only if there is no other copy: on a Mac, reading the folder
     of documents may have to be allowed.
@@ -102,7 +102,7 @@ def usable_copy(row: catalog.HostedWeights, *, notify: Callable[[str], None]) ->
         assemble(row, pulled, notify=notify)
         return inspect_copy(own_place)
     library = inspect_copy(library_place)
-    # Damage is reported by what reads the files.
+    # The code that reads the files reports damage.
     if library.state in {WeightsState.COMPLETE, WeightsState.CORRUPT}:
         return library
     problem = f"; {library.problems[0]} in {library.location.where}" if library.problems else ""
@@ -113,7 +113,7 @@ def usable_copy(row: catalog.HostedWeights, *, notify: Callable[[str], None]) ->
 
 
 def is_pinned(row: catalog.HostedWeights, copy: CachedCopy, hashes: Mapping[str, str]) -> bool:
-    """Whether a verified copy is of the pinned commits; a library's is if every hash is."""
+    """Whether a verified copy has the pinned commits; for a library's copy: all pinned hashes."""
     if copy.location.kind is not LocationKind.LIBRARY:
         return True
     pinned = {file.name: file.sha256 for file in row.needed_files}

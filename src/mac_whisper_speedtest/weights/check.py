@@ -41,13 +41,12 @@ class WeightsCheck:
 
     Attributes:
         info: the model as the backend sees it.
-        state: of the copy that a run would use if there is one, else of the best other one.
+        state: of the copy that a run would use; without one, of the best other copy.
         copies: one per location examined.
-        chosen: the copy that ``state`` is of; ``None`` if no location was examined.
-        reason: why it is unavailable, not checkable or not known; of networks that the system
-            keeps.
-        source: the official weights that it is converted from, or the pulled files that it is put
-            together from.
+        chosen: the copy with that ``state``; ``None`` if no location was examined.
+        reason: why it is unavailable, not checkable or not known; for a network that the system
+            keeps, also any other message.
+        source: the official weights to convert, or the pulled files to assemble.
         beside: the published files that belong to the conversion, for formats that need both.
     """
 
@@ -61,19 +60,19 @@ class WeightsCheck:
 
     @property
     def evidence(self) -> Evidence | None:
-        """What ``complete`` rests on."""
+        """The evidence for ``complete``; ``None`` in other states."""
         return self.chosen.evidence if self.chosen and self.state is WeightsState.COMPLETE else None
 
     @property
     def can_be_converted(self) -> bool:
-        """Whether it can be made of complete local weights, without any download."""
+        """Whether it can be made from complete local weights, without a download."""
         parts = [self.source, self.beside] if self.info.completed_by else [self.source]
         whole = all(part is not None and part.state is WeightsState.COMPLETE for part in parts)
         return whole and self.is_lacking
 
     @property
     def is_lacking(self) -> bool:
-        """Whether a run needs another copy: there is none, or none that is whole and readable.
+        """Whether a run needs another copy: none is whole and readable.
 
         The tool can make its own copy if a library's may not be read.
         """
@@ -235,7 +234,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What fetching everything that is missing would take.
+    """The cost of fetching everything that is missing.
 
     Attributes:
         needs: each publication once.
@@ -283,7 +282,7 @@ def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int |
 
 
 def cost(checks: Iterable[WeightsCheck]) -> Cost:
-    """What fetching all that is missing would take, each publication counted once."""
+    """The cost of fetching everything that is missing; each publication counts once."""
     # One repository may have many models, each in its own file.
     publications = {(one.row.place, one.row.files): one for check in checks for one in needs(check)}
     sizes = [one.missing_bytes for one in publications.values()]
@@ -314,7 +313,7 @@ def advice(check: WeightsCheck) -> str:
     if check.state is WeightsState.CORRUPT and chosen is not None:
         return _repair_advice(check, chosen)
     if check.can_be_converted:
-        made = "converts it" if check.info.source or check.reason else "puts it together"
+        made = "converts it" if check.info.source or check.reason else "assembles it"
         return f"nothing to fetch: the next run {made}, or check-models --download does"
     return _fetch_advice(check)
 

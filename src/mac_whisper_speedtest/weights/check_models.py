@@ -35,7 +35,7 @@ class CheckMethod(Word):
 
     AUTO = (
         "auto",
-        "as `checksum`; as `load` with `--load`, and for weights that a description names",
+        "`checksum`; `load` with `--load`, and for weights in a backend's description",
     )
     CACHE_CHECK = (
         "cache-check",
@@ -103,7 +103,7 @@ class Report:
 
 
 def check_models(request: CheckRequest, observer: Observer | None = None) -> Report:
-    """Check weights without ever opening a connection.
+    """Check weights without opening a connection.
 
     Raises:
         UsageError: the catalog has no such model.
@@ -139,7 +139,7 @@ def kept_by_system(row: CheckRow) -> bool:
 
 
 def _asked(rows: Sequence[CheckRow]) -> list[CheckRow]:
-    """The same rows, with what the system has of the networks that it keeps."""
+    """The same rows, with the state of networks that the system keeps."""
     from mac_whisper_speedtest.weights.system_assets import AssetsCheck
 
     assets = AssetsCheck()
@@ -163,7 +163,7 @@ def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
 def subjects(request: CheckRequest) -> list[tuple[Backend, ModelInfo]]:
     """The weights of the request, grouped by backend, each once.
 
-    Of backends with networks of their own, these are listed if no other backend runs a requested
+    A backend's own networks are listed only if no other backend runs a requested
     model: a run would also measure them, but they were not requested.
     """
     found: dict[tuple[str, str], tuple[Backend, ModelInfo]] = {}
@@ -185,7 +185,7 @@ def subjects(request: CheckRequest) -> list[tuple[Backend, ModelInfo]]:
 
 
 def _only_a_load_can_tell(row: CheckRow) -> bool:
-    """Whether weights are present of which no size or hash is known."""
+    """Whether weights are present whose sizes and hashes are unknown."""
     chosen = row.check.chosen
     return (
         not row.backend.broken
@@ -213,7 +213,7 @@ def make_complete(report: Report, cost: Cost, *, notify: Callable[[str], None]) 
             locate.locate(row.check.info, notify=notify)
 
 
-# Loading weights to see whether they load, and remembering that they did.
+# Test loads, and remembering those that succeeded.
 
 
 _LOADABLE = {
@@ -228,7 +228,7 @@ _LOADABLE = {
 def load_rows(
     rows: Sequence[CheckRow], request: CheckRequest, observer: Observer
 ) -> list[CheckRow]:
-    """Load the weights of each row that are present, one after the other.
+    """Load the present weights of each row, one after the other.
 
     Args:
         rows: the states by names, sizes and hashes.

@@ -1,8 +1,8 @@
 """whisper.cpp's encoder compiled for Core ML, unpacked beside the ggml file that it belongs to.
 
-whisper.cpp derives the bundle's path from that of the ggml file (``src/whisper.cpp``,
-``whisper_get_coreml_path_encoder``): both are in a folder of their own, so that a whisper.cpp
-without Core ML never sees the bundle.
+whisper.cpp derives the bundle's path from the ggml file's (``src/whisper.cpp``,
+``whisper_get_coreml_path_encoder``). Both are in a separate folder, so that a whisper.cpp without
+Core ML never sees the bundle.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MOST_FILES = 64
 MOST_TIMES_LARGER = 8
 """Unpacked, as a multiple of the archive: half-precision weights hardly shrink when compressed."""
 _LEAST_LIMIT = 1_000_000
-"""This many bytes may always be unpacked, whatever the ratio."""
+"""This many bytes may be unpacked at any ratio."""
 _SUFFIX = ".mlmodelc"
 _CLUTTER = frozenset({"__MACOSX", ".DS_Store"})
-"""What the Finder adds to archives."""
+"""Entries that the Finder adds to archives."""
 
 
 def bundle_beside(ggml: Path) -> Path:
@@ -43,7 +43,7 @@ def assemble(folder: Path, ggml: Path, archive: Path, published_at: str) -> None
     """Create ``folder`` with the ggml file and the unpacked encoder, completely or not at all.
 
     Args:
-        folder: a new one.
+        folder: a path that does not exist yet.
         ggml: a conversion of this tool with its record; linked if possible.
         archive: the published encoder, verified by its hash.
         published_at: where it is from, for the record.
@@ -97,7 +97,7 @@ def unpack(archive: Path, bundle: Path) -> list[str]:
 
 
 def _accepted(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
-    """The entries to unpack by their path inside the bundle, once all of them are acceptable."""
+    """The entries to unpack, by their path inside the bundle, after all checks."""
     entries = [info for info in opened.infolist() if not info.is_dir()]
     if len(entries) > MOST_FILES:
         raise _refused(archive, f"holds {len(entries)} files, at most {MOST_FILES} are unpacked")

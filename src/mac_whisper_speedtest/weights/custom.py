@@ -37,8 +37,8 @@ class DetectedWeights:
     Attributes:
         format: a format that the converter reads.
         path: the file or folder that it reads.
-        precision: what the weights are stored in, or ``mixed``.
-        english_only: whether the vocabulary is that of English-only networks.
+        precision: of the stored weights, or ``mixed``.
+        english_only: whether the vocabulary is the one of English-only networks.
     """
 
     format: str
@@ -48,7 +48,7 @@ class DetectedWeights:
 
 
 def with_listing(info: ModelInfo) -> ModelInfo:
-    """``info`` with the files that the hub listed of it, and the size class by their size.
+    """``info`` with the files that the hub listed for it, and the size class by their size.
 
     Models in the catalog, and models that were never pulled, are left unchanged.
     """
@@ -65,7 +65,7 @@ def with_listing(info: ModelInfo) -> ModelInfo:
 
 
 def detect(found: SnapshotFiles) -> DetectedWeights:
-    """What the files of a snapshot are, judged without reading more of the weights than needed.
+    """The format of a snapshot's files, without reading more of the weights than needed.
 
     Raises:
         WeightsError: no Whisper weights, several formats, or no format that the converter reads.
@@ -89,7 +89,7 @@ def detect(found: SnapshotFiles) -> DetectedWeights:
 
 
 def _detected(found: SnapshotFiles) -> tuple[str, Path]:
-    """The format's name and the path to read: the folder, or its one file of a one-file format."""
+    """The format's name and the path to read: the folder, or the only file of a one-file format."""
     from mac_whisper_speedtest.convert.conversion import FORMATS, detect_format
 
     single = [
@@ -107,7 +107,7 @@ def _vocabulary_in_config(codec: FormatCodec, folder: Path) -> bool:
     """Whether the vocabulary's size in the settings is that of the English-only networks.
 
     Raises:
-        WeightsError: they are not those of a Whisper network.
+        WeightsError: they belong to another kind of network.
     """
     from mac_whisper_speedtest.convert.checkpoint import FIRST_MULTILINGUAL_VOCABULARY
     from mac_whisper_speedtest.convert.cursor import parse_json_object, read_side_file
@@ -116,20 +116,20 @@ def _vocabulary_in_config(codec: FormatCodec, folder: Path) -> bool:
         read_side_file(folder / "config.json"), "config.json"
     )
     size = settings.get("n_vocab", settings.get("vocab_size"))
-    # Only transformers has its models say what they are; a pipeline would look there, too, for
+    # Only transformers states the kind of network; there a pipeline would also find the name of
     # the repository's own code.
     foreign = codec.name == "huggingface" and settings.get("model_type") != "whisper"
     if foreign or not isinstance(size, int):
         kind = settings.get("model_type")
         raise WeightsError(
-            f"config.json is that of a {kind!r} network, not of a Whisper one",
+            f"config.json describes a {kind!r} network, not a Whisper network",
             hint="only Whisper networks can be used from outside the catalog",
         )
     return size < FIRST_MULTILINGUAL_VOCABULARY
 
 
 def _safetensors_precision(path: Path) -> str:
-    """From the header alone: the weights may be larger than the memory that is free."""
+    """The precision, from the header alone: the weights may exceed free memory."""
     from safetensors import SafetensorError, safe_open
 
     try:

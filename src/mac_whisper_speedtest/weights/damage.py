@@ -15,13 +15,13 @@ class Damage:
     """Damaged files of one copy.
 
     Attributes:
-        model: the name as people type it.
+        model: the name as users type it.
         format: of the weights.
         names: the files.
-        folder: where they are.
-        origin: how they came there, and so how they are replaced.
+        folder: of these files.
+        origin: how they were created, which decides how they are replaced.
         row: where they are published; ``None`` for conversions and models outside the catalog.
-        seen: `identity` of the folder when it was read; another process may replace it meanwhile.
+        seen: `identity` of the folder when it was read; another process may replace it later.
     """
 
     model: str

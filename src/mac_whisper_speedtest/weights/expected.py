@@ -13,7 +13,7 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.catalog import LocationKind
 
 CORE_ML_BUNDLE = ("coremldata.bin", "model.mil", "weights/weight.bin")
-"""What a compiled Core ML model needs to load; a partly downloaded one lacks the last."""
+"""Files that a compiled Core ML model needs; a partly downloaded one lacks the last."""
 
 WHISPERKIT_BUNDLES = ("AudioEncoder", "MelSpectrogram", "TextDecoder")
 
@@ -85,7 +85,7 @@ class CacheLocation:
         kind: how copies get there.
         expected: files of a complete copy.
         for_run: whether ``speedtest run`` takes weights from here.
-        is_file: whether the backend is given the one expected file, and not the folder.
+        is_file: whether the backend gets the only expected file instead of the folder.
         may_be_folders: whether an expected file may also be a folder.
         unfinished: folders and name patterns of unfinished downloads.
         hub_repository: for the Hugging Face cache, the repository.

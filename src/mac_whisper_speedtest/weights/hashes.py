@@ -1,7 +1,7 @@
-"""SHA-256 of files, streamed, several at a time, and remembered while the file stays the same.
+"""SHA-256 of files, streamed, several at a time, and remembered while the file is unchanged.
 
-A file is the same while its path, size, time of modification and inode are. One that was modified
-in the last `_SETTLED_S` is hashed but not remembered: a clock's tick may hide another change.
+A file is unchanged while its path, size, modification time and inode are. The hash of a file that
+was modified in the last `_SETTLED_S` is not remembered: the clock's resolution may hide a change.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from mac_whisper_speedtest import files, paths
 
 # Remembered hashes and loads, in a small database in the tool's cache. It can be rebuilt, so an
-# unreadable or unwritable database is no error. It is private: it says which files are where, and
-# what another user's says of a file is not believed.
+# unreadable or unwritable database is no error. It is private, because it lists local files; the
+# database of another user is not trusted.
 
 _WAIT_S = 5.0
 _TABLES = (
@@ -58,7 +58,7 @@ def store_facts(statement: str, rows: Sequence[Sequence[Any]]) -> None:
 
 _BLOCK = 4 << 20
 _READERS = 4
-"""Files read at once: more make a disk slower, not faster, and hashing uses a core each."""
+"""Files read at once: more would slow the disk down, and hashing uses one core per file."""
 _SETTLED_S = 2.0
 
 
@@ -76,8 +76,8 @@ def sha256_files(
     Args:
         paths_to_hash: each is hashed once, even if repeated.
         fresh: ignore remembered hashes.
-        progress: receives how many more bytes are done, from several threads; what is remembered
-            counts as done.
+        progress: receives the number of further bytes done, from several threads; remembered
+            files count as done.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -132,7 +132,7 @@ def _remembered(identity: Identity) -> str | None:
 
 
 def _remember(path: Path, before: Identity, digest: str) -> None:
-    """Store a hash, unless the file changed meanwhile or may still be changing."""
+    """Store a hash, unless the file changed during the hashing or may still be changing."""
     try:
         unchanged = _identity(path) == before
     except OSError:

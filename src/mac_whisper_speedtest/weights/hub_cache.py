@@ -1,11 +1,11 @@
 """Where the Hugging Face cache is and how it is laid out. Imports nothing of huggingface-hub.
 
-``huggingface_hub.constants`` says the same; importing it costs a tenth of a second and more, which
-is most of what a look at every backend and model may take. A test compares the two.
+``huggingface_hub.constants`` has the same paths, but its import takes a tenth of a second and more,
+which is most of the time allowed for checking every backend and model. A test compares the two.
 
 The layout, of a repository ``org/name`` under `cache_dir`::
 
-    models--org--name/refs/main                    the commit that a branch was at
+    models--org--name/refs/main                    the last known commit of a branch
     models--org--name/snapshots/COMMIT/FILE        a link to ../../blobs/ETAG
     models--org--name/blobs/ETAG                   a large file's SHA-256, else the git SHA-1
     models--org--name/blobs/ETAG.incomplete        while it is being fetched
@@ -23,7 +23,7 @@ from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.catalog import COMMIT
 
 DEFAULT_BRANCH = "main"
-"""What libraries load where no revision is given."""
+"""The revision that libraries load by default."""
 
 
 def cache_dir() -> Path:
@@ -48,7 +48,7 @@ def snapshot_dir(repository: str, revision: str) -> Path:
 
 
 def branch_file(repository: str) -> Path:
-    """Where the cache keeps which commit the default branch was at."""
+    """The file in which the cache keeps the commit of the default branch."""
     return repository_dir(repository) / "refs" / DEFAULT_BRANCH
 
 
@@ -107,7 +107,7 @@ class Stored:
 
 
 def root() -> Path:
-    """The folder that all of the tool's own weights are in."""
+    """The folder of all of the tool's own weights."""
     return paths.cache_dir() / "weights"
 
 

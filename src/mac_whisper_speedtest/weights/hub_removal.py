@@ -1,14 +1,15 @@
 """Removal of one commit of a repository from the Hugging Face cache.
 
-Other commits, other models' files in the same repository, and blobs that either of them links to
-stay. Links go before blobs, that of the weights first, so that what a killed removal leaves is
-never taken for whole; the listing of the commit goes last, so that the next call can finish.
+Other commits, other models' files in the same repository, and the blobs they link to are kept.
+Links are removed before blobs, the link of the weights first, so that the rest of a killed removal
+is never mistaken for a complete copy. The commit's listing is removed last, so that the next call
+can finish.
 
-huggingface-hub's ``scan_cache_dir().delete_revisions()`` (2.4.0) does not serve here. It removes
-what a link in a snapshot leads to, even outside the cache; it skips a repository with one broken
-link or reference, which is what a killed removal leaves; with the last commit it removes other
-programs' unfinished downloads; it follows linked folders; it looks at no lock, and only logs what
-it may not remove. But it sweeps the store that repositories share, so it removes the links there.
+huggingface-hub's ``scan_cache_dir().delete_revisions()`` (2.4.0) cannot be used. It removes the
+target of a link in a snapshot, even outside the cache. It skips a repository with one broken link
+or reference, as a killed removal leaves it. With the last commit it removes other programs'
+unfinished downloads. It follows linked folders, ignores locks, and only logs what it may not
+remove. But it cleans the store that repositories share, so it is used to remove the links there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _INCOMPLETE = ".incomplete"
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A file of a snapshot: the blob it is a link to, or empty; the bytes it is made of itself."""
+    """A file of a snapshot: its blob if it is a link, else empty; the bytes of the file itself."""
 
     blob: str
     size: int
@@ -42,9 +43,9 @@ class CacheContents:
 
     Attributes:
         snapshots: commit → file → entry.
-        blobs: name → size in bytes; unfinished ones among them.
+        blobs: name → size in bytes, including unfinished ones.
         refs: branch or tag → commit.
-        is_there: whether there is such a folder.
+        is_there: whether the folder exists.
     """
 
     snapshots: Mapping[str, Mapping[str, SnapshotFile]] = field(default_factory=dict)
@@ -60,9 +61,9 @@ class Claim:
     Attributes:
         repository: ``org/name``.
         revision: the commit.
-        everything: all of them.
-        folders: all below these.
-        names: these, by their path in the repository.
+        everything: all files.
+        folders: all files below these folders.
+        names: these files, by their path in the repository.
         addresses: names of the blobs they should have, where known.
     """
 
@@ -91,7 +92,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class HubCopy:
-    """What is removed for a claim.
+    """The files to remove for a claim.
 
     Attributes:
         claim: the files to remove.
@@ -167,7 +168,7 @@ def _everything(repository: str, revision: str) -> Claim:
 
 
 def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
-    """The claims of which anything is cached, even only empty folders of a killed removal."""
+    """The claims with anything cached, even if only empty folders of a killed removal."""
     found = []
     for claim in claims:
         if _has_links(hub_cache.repository_dir(claim.repository)):
@@ -185,7 +186,7 @@ def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
 
 
 def decide(contents: CacheContents, claim: Claim) -> HubCopy:
-    """What to remove of a repository for a claim; blobs that other files need stay."""
+    """The files of a repository to remove for a claim; blobs that other files need are kept."""
     here = contents.snapshots.get(claim.revision, {})
     files = sorted(
         filter(claim.includes, here),
@@ -305,7 +306,7 @@ def _remove(copy: HubCopy) -> int:
     freed += sum(_remove_blob(base, blob) for blob in copy.blobs)
     for name in ("blobs", "refs", "snapshots", ".no_exist"):
         _drop_empty(base / name)
-    with contextlib.suppress(OSError):  # the folder of a repository that holds more stays
+    with contextlib.suppress(OSError):  # the folder is kept if it is not empty
         base.rmdir()
     if copy.whole_snapshot:
         revisions.discard_listing(repository, revision)
@@ -358,7 +359,7 @@ def _sweep_shared(blob: Path) -> None:
     from huggingface_hub import DeleteCacheStrategy
 
     nothing: frozenset[Path] = frozenset()
-    if "cache_dir" in DeleteCacheStrategy.__dataclass_fields__:  # else it knows no such store
+    if "cache_dir" in DeleteCacheStrategy.__dataclass_fields__:  # else it has no shared store
         DeleteCacheStrategy(
             0, frozenset({blob}), nothing, nothing, nothing, cache_dir=hub_cache.cache_dir()
         ).execute()

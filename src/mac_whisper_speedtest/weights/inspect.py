@@ -1,6 +1,6 @@
 """State of a copy: complete, partial, corrupt or absent. Reads names and sizes, never contents.
 
-The one exception: the first bytes of a file as small as a git-lfs pointer.
+The only exception: the first bytes of a file as small as a git-lfs pointer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class WeightsState(Word):
     )
     PARTIAL = (
         "partial",
-        "a file is missing, or the blob behind a link, or the rest of a download",
+        "a file is missing, or a link's blob, or the rest of a download",
     )
     CORRUPT = (
         "corrupt",
@@ -43,7 +43,7 @@ class WeightsState(Word):
     )
     ABSENT = (
         "absent",
-        "nothing is present; another revision than the pinned one does not count",
+        "nothing is present; other revisions than the pinned one do not count",
     )
     UNAVAILABLE = (
         "unavailable",
@@ -55,7 +55,7 @@ class WeightsState(Word):
     )
     SYSTEM = (
         "installed by the system",
-        "macOS has the network; it has no files here and no hash",
+        "macOS keeps the network, without files or hashes that this tool could check",
     )
     NOT_KNOWN = (
         "not known",
@@ -64,7 +64,7 @@ class WeightsState(Word):
 
 
 class Evidence(Word):
-    """What a state rests on, from the weakest to the strongest."""
+    """The evidence for a state, from the weakest to the strongest."""
 
     NAMES = (
         "names",
@@ -105,7 +105,7 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one file of a copy; both in one line read as a sentence."""
+    """A fault of one file of a copy; name and fault together read as a sentence."""
 
     name: str
     what: str
@@ -150,7 +150,7 @@ class CachedCopy:
 
 
 def inspect_copy(location: CacheLocation) -> CachedCopy:
-    """Compare the files at ``location`` with those of a complete copy."""
+    """Compare the files at ``location`` with a complete copy."""
     remarks: list[str] = []
     if location.hub_repository:
         location, remark = _in_hub(location)
@@ -248,8 +248,8 @@ def _check_found(
 def _with_cached_hash(file: FoundFile, location: CacheLocation) -> FoundFile:
     """``file`` with the hash that the hub's client recorded, if no better one is known.
 
-    In a hub cache that is the name of the link's target; in a local folder, the second line of
-    its metadata. Both are SHA-256 for a large file, the git blob's SHA-1 for a small one.
+    In a hub cache it is the name of the link's target; in a local folder, the second line of the
+    metadata. Both are SHA-256 for a large file, the git blob's SHA-1 for a small one.
     """
     if file.verifiable:
         return file
@@ -355,7 +355,7 @@ STATE_PRIORITY = (
     WeightsState.ABSENT,
     WeightsState.UNAVAILABLE,
 )
-"""Complete first, then the states that tell most about a problem."""
+"""Complete first, then the states that show most about a problem."""
 
 
 def best(copies: Sequence[CachedCopy]) -> CachedCopy | None:

@@ -51,7 +51,7 @@ class InstalledWeights:
 
 
 def installed_weights(model: str) -> list[InstalledWeights]:
-    """All copies of a model that are here, whole or not, official ones first."""
+    """All local copies of a model, complete or not, official ones first."""
     found: dict[tuple[object, ...], InstalledWeights] = {}
     for kind in catalog.formats_of(catalog.model(model)).values():
         for precision in precisions(model, kind):
@@ -106,8 +106,7 @@ def for_backend(model: str, weights_format: str, precision: str = "") -> Weights
     Args:
         model: a canonical name, or a repository at its commit.
         weights_format: of the weights.
-        precision: what they are stored in; empty for the first that is whole, in the order in
-            which the catalog names them.
+        precision: of the stored values; empty for the first complete copy, in the catalog's order.
 
     Raises:
         UsageError: no such format of that model, or it is not stored in that precision.
@@ -129,7 +128,7 @@ def for_backend(model: str, weights_format: str, precision: str = "") -> Weights
 
 
 def _exact(check: WeightsCheck) -> WeightsCheck:
-    """``check`` without the copies that are stored in another precision than was asked for."""
+    """``check`` without the copies in other precisions than the requested one."""
     info = check.info
     of_it = [copy for copy in check.copies if info.precision == _precision(copy.location, info)]
     if len(of_it) == len(check.copies):
@@ -140,7 +139,7 @@ def _exact(check: WeightsCheck) -> WeightsCheck:
 
 
 def precisions(model: str, kind: catalog.WeightsFormat) -> list[str]:
-    """What weights of a model are stored in, in that format: made here, or published."""
+    """The precisions of a model's weights in that format, converted or published."""
     published = [
         row.precision
         for row in catalog.hosted_by_model().get(model, ())
@@ -170,7 +169,7 @@ class ReadOutcome(Word):
     )
     CORRUPT = (
         "corrupt",
-        "a file has another hash or size than was published or converted",
+        "a file differs in hash or size from the published or converted one",
     )
     PARTIAL = (
         "partial",
@@ -198,9 +197,9 @@ class CopyVerdict:
     """Result of reading one copy.
 
     Attributes:
-        outcome: of its worst file; ``UNKNOWN`` when no hash is known of any.
+        outcome: of its worst file; ``UNKNOWN`` if no hash is known.
         problems: the wrong files, with the expected and the actual value.
-        unknown: files of which no hash is known.
+        unknown: files without a known hash.
     """
 
     weights: InstalledWeights

@@ -76,13 +76,13 @@ def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     """WhisperKit: the hub client's local-folder layout below ``~/Documents/huggingface``.
 
     Three bundles and a tokenizer, which it keeps next to the models of all sizes; a copy inside the
-    model's folder is found as well. It takes a tokenizer without configuration for a missing one.
+    model's folder is found too. WhisperKit treats a tokenizer without configuration as missing.
     """
     base = Path.home() / "Documents" / "huggingface" / "models"
     repository = base / row.repository
     tokenizer = base / "openai" / f"whisper-{_tokenizer_size(row.model)}"
     download = repository / ".cache" / "huggingface" / "download" / row.folder
-    # An absolute path stays itself when it is joined to the folder.
+    # Joining an absolute path to the folder gives the absolute path.
     beside = (
         ExpectedFile((name, str(tokenizer / name)))
         for name in ("tokenizer.json", "tokenizer_config.json")
@@ -100,7 +100,7 @@ def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
 
 
 def _tokenizer_size(model: str) -> str:
-    """Which tokenizer WhisperKit takes, by the dimensions: turbo and distil take large-v3's."""
+    """The tokenizer that WhisperKit uses, by dimensions: turbo and distil use large-v3's."""
     return "large-v3" if re.search(r"large-v3", model) else model
 
 
@@ -114,7 +114,7 @@ def _fluidaudio(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     expected = [
         ExpectedFile((f"{bundle}.mlmodelc/{file}",))
         for bundle in FLUIDAUDIO_FILES[row.model]
-        # Every bundle is checked by FluidAudio for this one alone; some have no weights.
+        # FluidAudio checks only this file of every bundle; some bundles have no weights.
         for file in CORE_ML_BUNDLE[:1]
     ]
     expected.append(ExpectedFile((f"Encoder.mlmodelc/{CORE_ML_BUNDLE[2]}",)))

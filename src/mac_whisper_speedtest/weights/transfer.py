@@ -1,12 +1,12 @@
 """Download of one hub file into the Hugging Face cache: resumed, verified, then put in place.
 
 huggingface-hub signs requests and parses answers; `download` writes the bytes. The library's own
-downloader (``hf_hub_download`` of 2.4.0) starts every file from nothing, under a name that is never
-used again, accepts a wrong body of the right size, and waits forever for a server that sends a few
-bytes at a time. Its Xet protocol cannot be resumed either and was seen to stall, so every file is
-requested over plain HTTP, which the hub serves for all of them.
+downloader (``hf_hub_download`` of 2.4.0) cannot resume a file, because every attempt uses a new
+name. It accepts a wrong body of the right size, and waits forever for a server that sends a few
+bytes at a time. Its Xet protocol cannot be resumed either and was seen to stall. Every file is
+therefore requested over plain HTTP, which the hub always supports.
 
-The layout is the library's own (`hub_cache`), so that every library finds the files.
+The layout is the library's (`hub_cache`), so that every library finds the files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def listing(source: DownloadSource, *, custom: bool = False) -> CommitListing:
     """The files of the repository at that revision, and its commit.
 
     Raises:
-        DownloadError: the hub cannot be reached, refuses, or does not answer as a hub does.
+        DownloadError: the hub cannot be reached, refuses, or gives an invalid answer.
     """
     return commit_listing(source.context.repository, list_files(source), custom=custom)
 
@@ -71,7 +71,7 @@ def discard(path: Path, repository: str) -> bool:
     """Remove a damaged file of a snapshot, with the blob that it links to.
 
     Returns:
-        Whether there was one.
+        Whether there was such a file.
     """
     if not path.is_symlink() and not path.exists():
         return False
@@ -90,11 +90,11 @@ def download_to_cache(
     Args:
         file: with its size and content hash.
         source: where it is.
-        on_progress: receives how many bytes of it are here, whenever that changes; fewer than
-            before if the partial file had to be discarded.
+        on_progress: receives the number of its local bytes after every change; fewer than before
+            if the partial file had to be discarded.
 
     Returns:
-        The bytes that were received just now.
+        The bytes received by this call.
 
     Raises:
         DownloadError: the download failed, or the served file is not the pinned one; the cache then

@@ -27,7 +27,7 @@ class TrashItem:
         size_bytes: the space that its removal frees.
         root: the folder that must contain it.
         locks: held while it is removed.
-        only_if_empty: it is a folder, and stays if anything is in it by then.
+        only_if_empty: it is a folder, and is kept if it is no longer empty.
     """
 
     path: Path
@@ -49,7 +49,7 @@ def size_bytes(path: Path) -> int:
 
 
 def newest_change_s(path: Path) -> float:
-    """When anything of ``path`` was last modified, in seconds since 1970; 0 if it is gone."""
+    """The newest modification time in ``path``, in seconds since 1970; 0 if it does not exist."""
     times = [each.st_mtime for each in files.statuses(path)]
     with contextlib.suppress(OSError):
         times.append(path.lstat().st_mtime)
@@ -65,7 +65,7 @@ def children(folder: Path) -> list[Path]:
 
 
 def inside(path: Path, root: Path) -> bool:
-    """Whether ``path`` itself, be it a link or not, is really below ``root``."""
+    """Whether ``path`` itself, without following it if it is a link, is below ``root``."""
     really = path.parent.resolve() / path.name
     return path.name not in {"", ".", ".."} and root.resolve() in really.parents
 
@@ -104,7 +104,7 @@ def _remove(item: TrashItem) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     elif item.only_if_empty:
-        with contextlib.suppress(OSError):  # another process has put something there meanwhile
+        with contextlib.suppress(OSError):  # another process has added a file since
             path.rmdir()
     else:
         remove_folder(path)
@@ -135,7 +135,7 @@ def held(locks: Sequence[Path], waiting: Callable[[str], None] | None = None) ->
             waiting(f"another process is working on {path.stem}; waiting for it")
 
     with contextlib.ExitStack() as stack:
-        # In one order, so that two never wait for each other.
+        # Always in the same order, so that two processes never wait for each other.
         yield all(
             stack.enter_context(
                 files.locked(path, wait=waiting is not None, notify=functools.partial(notify, path))

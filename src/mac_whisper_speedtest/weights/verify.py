@@ -20,7 +20,7 @@ def compare_hashes(copy: CachedCopy, hashes: Mapping[Path, str | OSError]) -> Ca
     Args:
         copy: by names and sizes.
         hashes: the SHA-256 of at least every file whose SHA-256 is known. Small files of a hub
-            repository are known by git's name alone, and are read here.
+            repository have only a git hash, and are read here.
     """
     converted = copy.location.kind is LocationKind.CONVERTED
     original = "what was converted" if converted else "the published file"
@@ -41,7 +41,7 @@ def compare_hashes(copy: CachedCopy, hashes: Mapping[Path, str | OSError]) -> Ca
                 )
             )
     if damaged:
-        # A file that is short as well is reported once, by its size.
+        # A file of a wrong size is reported once, by its size.
         known = {fault.name for fault in copy.faults}
         news = [fault for fault in damaged if fault.name not in known]
         return replace(copy, state=WeightsState.CORRUPT, faults=(*copy.faults, *news, *unread))
@@ -74,7 +74,7 @@ def verified_hashes(
         copy: the copy that a run would use.
         model: its name, for messages and a repair.
         weights_format: of the copy.
-        by_hand: how a person replaces it.
+        by_hand: the advice to replace it.
         fresh: read every file again, even if its hash is remembered.
         row: where it is published; ``None`` for conversions and models outside the catalog.
 
