@@ -189,7 +189,7 @@ class RecordedRequest:
     device: Annotated[
         str,
         Option("--device", Group.MACHINE),
-        Doc("`auto`, `cpu`, `gpu` (whatever a backend calls this machine's), or a backend's word"),
+        Doc("`auto`, `cpu`, `gpu` (this machine's, under any name), or a backend's own name"),
         FieldPolicy.NAME,
         Column("device_asked"),
     ] = "auto"

@@ -93,7 +93,7 @@ def info(name: str, model: str | None, as_json: bool) -> None:
 
 @command.command("install")
 @click.argument("names", nargs=-1, shell_complete=completion.backends)
-@click.option("--all", "everything", is_flag=True, help="Every backend that works here.")
+@click.option("--all", "everything", is_flag=True, help="Every backend that works on this machine.")
 @click.option(
     "--max-size",
     type=options.Value(ByteSize()),
@@ -106,10 +106,10 @@ def info(name: str, model: str | None, as_json: bool) -> None:
     help="Which build: auto, cpu, index (the package index's torch), or cuda12.",
 )
 def install(names: tuple[str, ...], everything: bool, max_size: int | None, build: str) -> None:
-    """Install each of NAMES: into a locked environment of its own, from your package index.
+    """Install each of NAMES into its own locked environment, from your package index.
 
-    A name is NAME or NAME@VERSION; a version that no lock ships for is locked first. Nothing is
-    fetched that uv has in its cache, so a killed call continues where it was.
+    A name is NAME or NAME@VERSION; a version without a shipped lock is locked first. Files in uv's
+    cache are not fetched again, so a killed call continues where it stopped.
 
     The bridges whisperkit, fluidaudio and apple-speech (macOS only) are built instead, from sources
     that ship with the tool, with the Swift of Xcode's Command Line Tools; that takes minutes.
@@ -148,8 +148,8 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, buil
 
 @command.command("remove")
 @click.argument("names", nargs=-1, shell_complete=completion.backends)
-@click.option("--all", "everything", is_flag=True, help="Every environment there is.")
-@click.option("--locks", "with_locks", is_flag=True, help="Your own locks of them as well.")
+@click.option("--all", "everything", is_flag=True, help="Remove every environment.")
+@click.option("--locks", "with_locks", is_flag=True, help="Also remove your own locks of them.")
 def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
     """Remove the environments of NAMES: all versions, or one (NAME@VERSION)."""
     from mac_whisper_speedtest.environments import installations
@@ -184,7 +184,7 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Write the lock to this file.")
 @click.option("--shipped", is_flag=True, help="For maintainers: rebuild all locks of the tool.")
 def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
-    """Ask the package index what each of NAMES needs, and write that down with hashes."""
+    """Resolve each of NAMES at the package index, and write a lock with hashes."""
     from mac_whisper_speedtest import files
     from mac_whisper_speedtest.environments import locks, uv
     from mac_whisper_speedtest.paths import with_tilde
@@ -222,10 +222,10 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
 
 @command.command("upgrade")
 @click.argument("names", nargs=-1, shell_complete=completion.backends)
-@click.option("--all", "everything", is_flag=True, help="Every backend that works here.")
-@click.option("--build", default="auto", show_default=True, help="As for install.")
+@click.option("--all", "everything", is_flag=True, help="Every backend that works on this machine.")
+@click.option("--build", default="auto", show_default=True, help="Which build, as for install.")
 def upgrade(names: tuple[str, ...], everything: bool, build: str) -> None:
-    """Install the newest release of each of NAMES, and make it what the bare name means."""
+    """Install the newest release of each of NAMES, and make it the default of the bare name."""
     from packaging.version import Version
 
     from mac_whisper_speedtest.environments import environments, installations, locks, uv

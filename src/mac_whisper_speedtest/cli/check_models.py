@@ -53,9 +53,9 @@ _METHODS = ("auto", "cache-check", "checksum", "load")
     "--timeout",
     type=options.Value(Seconds()),
     show_default="by model size",
-    help="Time that a load may take.",
+    help="Time limit of a load.",
 )
-@click.option("--all", "everything", is_flag=True, help="Also of backends that are not installed.")
+@click.option("--all", "everything", is_flag=True, help="Also for backends that are not installed.")
 @click.option("--fresh", is_flag=True, help="Repeat checks whose results are remembered.")
 @click.option("--verbose", "-v", is_flag=True, help="Show every row, location and stage's time.")
 @options.json_flag
@@ -78,15 +78,15 @@ def command(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Check which weights are present, complete and loadable. Downloads only with --download.
 
-    Without --backend, of the backends that are installed here.
+    Checks all installed backends, or those named with --backend.
 
     \b
     cache-check  names and sizes: no process, no network, no backend imported
     checksum     also the SHA-256 of every file, remembered while the file stays the same
-    load         also has the backend load them, in a worker that reaches no network
-    auto         cache-check, then checksum; load where nothing else can tell, or with --load
+    load         also loads them in the backend, in a worker without a network
+    auto         cache-check, then checksum; load only if nothing else can tell, or with --load
 
-    What macOS keeps itself is asked of its bridge, except with cache-check.
+    Networks kept by macOS are queried through their bridge, except with cache-check.
 
     \b
     speedtest check-models
@@ -94,8 +94,8 @@ def command(  # noqa: PLR0917 - one parameter per option
     speedtest check-models --model tiny.en --verify-method load
     speedtest check-models --model small --download
 
-    Exit codes: 0 all that can be here is complete; 6 something is missing; 7 something is corrupt;
-    8 something is complete and could not be loaded.
+    Exit codes: 0 all available weights are complete; 6 something is missing; 7 something is
+    corrupt; 8 something is complete and could not be loaded.
     """
     from mac_whisper_speedtest.weights import check as needs
     from mac_whisper_speedtest.weights.check_models import CheckMethod, CheckRequest, check_models

@@ -28,8 +28,8 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
     multiple=True,
     metavar="WHAT",
     shell_complete=completion.fail_on,
-    help="slower, wrong, changed, unclear, memory or energy: exit with 11 if so. Repeat it, or "
-    "part by commas.",
+    help="slower, wrong, changed, unclear, memory or energy: exit with 11 if found. Repeat it, "
+    "or separate them by commas.",
 )
 @click.option(
     "--margin",
@@ -64,7 +64,7 @@ def command(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Compare two runs, NEW with BASE: speed, accuracy, memory, energy.
 
-    Either is a number, a path, a tag, a run id, "latest" or a bundle (.zip). BASE may also be
+    BASE and NEW are numbers, paths, tags, run ids, "latest" or bundles (.zip). BASE may also be
     "previous-comparable": the newest earlier run with the same contract, speech, weights and kind
     of machine. Backends are matched by name, in any version.
 
@@ -170,9 +170,8 @@ def history(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Show BACKEND in every run, in any version, and when it became faster or slower.
 
-    Runs are ordered by their numbers. Only runs that compare share a table: those of the same
-    contract, speech, weights, kind of machine and settings. A change is a lasting one: a single
-    slow run is none.
+    Runs are ordered by their numbers. Only comparable runs share a table: same contract, speech,
+    weights, kind of machine and settings. A change must last: a single slow run does not count.
 
     \b
     speedtest history faster-whisper

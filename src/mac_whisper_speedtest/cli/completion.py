@@ -146,7 +146,7 @@ def command(shell: str) -> None:
     """Print the script with which SHELL completes commands, options, models, backends and runs.
 
     Needs bash 4.4 or newer (macOS has 3.2; its own shell is zsh), and `speedtest` on the PATH. For
-    the shell that is open, and at its every start:
+    the current shell, and for every new one:
 
     \b
     eval "$(speedtest completion bash)"         # and add this line to ~/.bashrc

@@ -45,7 +45,7 @@ _SOME_FAILED = 1
 @click.option("--format", "form", help="Format of the weights.  [default: the backend's, or own]")
 @click.option("--language", "-l", default="en", help="Language spoken in the audio.")
 @click.option(
-    "--audio", type=click.Path(path_type=Path), help="A recording.  [default: 2 s of made-up voice]"
+    "--audio", type=click.Path(path_type=Path), help="A recording.  [default: a synthetic voice]"
 )
 @options.declared("threads")
 @click.option(

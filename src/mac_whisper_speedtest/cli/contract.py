@@ -22,7 +22,7 @@ _ANY_WIDTH = 1000
 @click.option("--contract", type=click.Choice(tuple(CONTRACTS)), default="greedy")
 @options.json_flag
 def command(contract: str, as_json: bool) -> None:
-    """Print the settings that every backend is expected to decode with, and deviations.
+    """Print every backend's expected decode settings, and deviations from the contract.
 
     A run reports the settings really used, and where they differ from these.
     """

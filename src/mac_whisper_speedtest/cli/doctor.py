@@ -148,7 +148,7 @@ def _verdict(checkup: Checkup) -> str:
     shell_complete=completion.backends,
 )
 @options.declared("clip", "threads", "managed", "retake", "seed")
-@click.option("--quick", is_flag=True, help="6 rounds in place of 20: a rough idea.")
+@click.option("--quick", is_flag=True, help="6 rounds instead of 20, for a rough estimate.")
 @click.option(
     "--rounds",
     type=options.Value(WholeNumber(least=3)),

@@ -31,7 +31,7 @@ def command() -> None:
 @click.option(
     "--to", "target", required=True, help="ggml, huggingface, mlx, mlx-npz, openai or sherpa-onnx."
 )
-@click.option("--from", "source_format", help="The format of SOURCE.  [default: found out]")
+@click.option("--from", "source_format", help="The format of SOURCE.  [default: detected]")
 @click.option(
     "--precision",
     default="float16",

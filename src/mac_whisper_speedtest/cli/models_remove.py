@@ -30,7 +30,7 @@ def command(
     A NAME is a canonical model name, or org/name@REVISION. With --hub the pinned commit is removed
     from the Hugging Face cache too; other commits, and other models' files in the same repository,
     stay. Other libraries' folders and installed packages are never touched. A network that macOS
-    keeps is released, and macOS removes it when it likes.
+    keeps is released; macOS then removes it at some later time.
 
     \b
     speedtest models remove tiny.en --format ggml

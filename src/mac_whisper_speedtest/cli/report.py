@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="Where to write the page.  [default: run-NUMBER.html here, if there is none yet]",
+    help="Where to write the page.  [default: run-NUMBER.html here, unless it exists]",
 )
 def command(run: str, output: Path | None) -> None:
     """Write RUN (a number, a tag, a path, a bundle, or "latest") as one HTML file.
 
-    The file needs no network and asks for nothing: it can be mailed, opened on a phone, printed.
-    Its figures are computed from the run's samples, as in `speedtest show`.
+    The file makes no network requests: it can be mailed, opened on a phone, printed. Its figures
+    are computed from the run's samples, as in `speedtest show`.
 
     \b
     speedtest report latest -o report.html
@@ -86,7 +86,7 @@ TABLES = ("cells", "samples", "utterances")
     type=click.Choice(TABLES),
     default="cells",
     show_default=True,
-    help="What a row is: a cell, a sample, or a recording with its errors.",
+    help="Content of a row: a cell, a sample, or a recording with its errors.",
 )
 @click.option("--text", is_flag=True, help="With --table samples: the transcripts too.")
 @click.option(
@@ -109,7 +109,7 @@ def export(
     speedtest export 3 4 5 --table samples -o samples.parquet
     speedtest export base --format md
 
-    Exit codes: 0 written; 2 the request was wrong; 5 a run cannot be read or the file not be
+    Exit codes: 0 written; 2 the request was wrong; 5 a run cannot be read, or the file cannot be
     written.
     """
     import sys
@@ -161,7 +161,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="Where to write the trace.  [default: run-NUMBER.trace.json here, if there is none yet]",
+    help="Where to write the trace.  [default: run-NUMBER.trace.json here, unless it exists]",
 )
 @click.option(
     "--otlp",

@@ -60,8 +60,8 @@ _SOME = 3
 def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> None:
     """List runs in order of their numbers, the newest last.
 
-    What changed since the last call is read first; a run that cannot be read is listed as
-    unreadable, with the reason.
+    Runs that changed since the last call are read first; an unreadable run is listed with the
+    reason.
 
     \b
     speedtest results list --backend whisper.cpp --tag base
@@ -275,8 +275,8 @@ def _verified_bundle(path: Path, key: str | None) -> tuple[Sequence[str], Sequen
 def reindex() -> None:
     """Rebuild the index from the runs.
 
-    The index is created and updated automatically; rebuild it if it seems wrong. It holds nothing
-    that is not in the runs.
+    The index is created and updated automatically; rebuild it if it seems wrong. Everything in it
+    comes from the runs.
 
     Exit codes: 0 done; 5 the runs cannot be read, or the index cannot be written.
     """
@@ -316,7 +316,7 @@ def reindex() -> None:
     "-o",
     type=click.Path(path_type=Path),
     required=True,
-    help="The file to write, or a folder: run-NUMBER.zip in it, one for each run.",
+    help="The file to write, or a folder for one run-NUMBER.zip per run.",
 )
 @click.option(
     "--without-texts",
@@ -328,14 +328,14 @@ def reindex() -> None:
     "key",
     type=click.Path(path_type=Path),
     metavar="KEY",
-    help="Sign it with this key of minisign's, which is created if it is not there.",
+    help="Sign it with this minisign key; a missing key is created.",
 )
 def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Path | None) -> None:
     """Write RUN (a number, a tag, an id, a path, or "latest") as a file that others can check.
 
     It holds everything that figures are computed from, and nothing that names you: no user or host
-    name, no path, no token, no serial number, no file names of yours. Transcripts go along as they
-    are. docs/reference/bundles.md lists every field.
+    name, no path, no token, no serial number, no file names of yours. Transcripts are included
+    unchanged. docs/reference/bundles.md lists every field.
 
     \b
     speedtest results bundle latest -o m2-air.zip
@@ -398,17 +398,17 @@ def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 def import_bundles(files: tuple[Path, ...]) -> None:
-    """Check the bundle FILE, compute its figures again, and give it the next number of a run.
+    """Check the bundle FILE, recompute its figures, and import it under the next run number.
 
     Nothing in a bundle is trusted: a bundle that is damaged, changed or implausible is refused with
-    a reason. The same bundle twice is one run.
+    a reason. Importing a bundle twice gives one run.
 
     \b
     speedtest results import m2-air.zip
     speedtest results import bundles/*.zip
 
-    Exit codes: 0 all are there; 2 a file was refused (the others are imported); 5 a file cannot be
-    read, or a run cannot be written.
+    Exit codes: 0 all are imported; 2 a file was refused (the others are imported); 5 a file cannot
+    be read, or a run cannot be written.
     """
     from mac_whisper_speedtest.bundle import read
     from mac_whisper_speedtest.results import directory

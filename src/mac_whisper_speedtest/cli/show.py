@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> None:
     """Show RUN (a number, a path, a tag, a bundle, or "latest") as a table.
 
-    Figures are computed from the run's journal unless they were already, by this version and from
-    the same files. So this also works for a run whose tool was killed; it is then sealed.
+    Figures are computed from the run's journal, unless this version already computed them from the
+    same files. So this also works for a run whose tool was killed; it is then sealed.
     """
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.report import table
