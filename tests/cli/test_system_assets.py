@@ -66,7 +66,7 @@ def test_a_pull_has_the_system_install_it(tool: Tool, bridge: StandInBridge) -> 
     done = tool("models", "pull", "apple-speech-de-de", "--backend", described)
     assert (done.returncode, done.stdout) == (
         0,
-        "the weights of apple-speech-de-de are here: macOS 26.0.0 (25A354)\n",
+        "weights of apple-speech-de-de: macOS 26.0.0 (25A354)\n",
     ), done.stderr
     assert bridge.calls == ["assets", "install de-DE"]
     after = tool("check-models", "-b", described, "-m", "apple-speech-de-de", "--json")

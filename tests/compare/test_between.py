@@ -214,7 +214,7 @@ def test_a_speed_and_a_meter_that_cannot_be_judged_are_undecided() -> None:
     found = compared(FakeCell(rtf=[0.1, 0.1]), FakeCell(rtf=[0.2, 0.2]))
     undecided = fail_on.judged(found, ["slower", "memory", "energy"]).undecided
     assert [(each.kind, each.message.partition(":")[0]) for each in undecided] == [
-        ("slower", "its speed is AMBIGUOUS (a comparison takes 3 rounds on either side)"),
+        ("slower", "its speed is AMBIGUOUS (a comparison needs 3 rounds on each side)"),
         ("energy", "energy not measured"),
     ]
 

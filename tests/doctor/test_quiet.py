@@ -219,7 +219,7 @@ def test_the_busiest_program_is_the_one_to_end() -> None:
         "50 % of 8 cores busy; load average 4.2; "
         "busiest: mds_stores (2.0 cores), backupd (0.9 cores)"
     )
-    assert line.next == "end mds_stores, then: speedtest doctor"
+    assert line.next == "close mds_stores, then: speedtest doctor"
 
 
 def test_only_names_of_programs_are_shown_and_only_three() -> None:

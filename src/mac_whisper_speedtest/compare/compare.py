@@ -267,8 +267,7 @@ def _findings(base: s.Run, new: s.Run, margin: float | None) -> list[str]:
     for side, run in (("base", base), ("new", new)):
         outcome = run.manifest.outcome
         if outcome is not None and outcome.state != "complete":
-            detail = f": {outcome.message}" if outcome.message else ""
-            findings.append(f"The {side} run is {outcome.state}{detail}.")
+            findings.append(f"The {side} run is incomplete: {outcome.message or outcome.state}.")
     return findings
 
 

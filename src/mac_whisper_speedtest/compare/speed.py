@@ -88,7 +88,7 @@ def judge_speed(
     """
     verdict = ranking.verdict_of(ratio, margin)
     if ratio is None:
-        return verdict, f"a comparison takes {intervals.MIN_ROUNDS} rounds on either side"
+        return verdict, f"a comparison needs {intervals.MIN_ROUNDS} rounds on each side"
     changed = ranking.verdict_of(machine, margin)
     if machine is None or changed not in ranking.OPPOSITE:
         return verdict, ""

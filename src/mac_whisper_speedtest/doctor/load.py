@@ -95,7 +95,7 @@ def judge_load(load: Load) -> CheckupLine:
     text = "; ".join(seen)
     if not noisy:
         return ok(topic, text)
-    which = f"end {load.busiest[0][0]}" if load.busiest else "wait until the machine is quiet"
+    which = f"close {load.busiest[0][0]}" if load.busiest else "wait until the machine is quiet"
     return warn(topic, text, f"{which}, then: speedtest doctor")
 
 
@@ -237,7 +237,7 @@ def judge_power_mode(found: PowerMode | Unknown) -> CheckupLine:
 def judge_priority(slowdowns: Sequence[str]) -> CheckupLine:
     """Whether other programs go before this tool and its workers, which inherit its priority."""
     if not slowdowns:
-        return ok("priority", "as other programs")
+        return ok("priority", "the same as other programs")
     return warn("priority", "; ".join(slowdowns), "start the tool from a terminal")
 
 

@@ -193,7 +193,7 @@ def _notes(compared: d.Compared) -> Iterator[str]:
         yield f"NOT COMPARABLE: {each}"
     yield (
         f"Differences in time below {compared.margin:.1%} do not count ({compared.margin_from}); "
-        f"the intervals hold together with a confidence of {compared.level:.0%}."
+        f"all intervals together hold with {compared.level:.0%} confidence."
     )
     if compared.machine is not None:
         yield (
@@ -235,7 +235,7 @@ def _cell_notes(cell: d.CellChange) -> Iterator[str]:
     for each in cell.quantities:
         if each.verdict != "SAME" and each.ratio is not None:
             yield (
-                f"{each.name} {each.verdict}: {each.ratio.estimate:.2f} times "
+                f"{each.name} {each.verdict}: {each.ratio.estimate:.2f} times as much "
                 f"({each.ratio.low:.2f}–{each.ratio.high:.2f}; the margin is {each.margin:.0%})"
             )
     for change in cell.changes:
