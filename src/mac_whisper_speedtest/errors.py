@@ -95,7 +95,7 @@ def nearest_names(name: str, known: Iterable[str], *, listed_by: str) -> str:
     if near:
         return f"did you mean {' or '.join(by_lower[each] for each in near)}? All: {listed_by}"
     if len(by_lower) > _MOST_LISTED:
-        return f"{listed_by} lists what there is"
+        return f"all names: {listed_by}"
     return f"known: {', '.join(by_lower.values())} ({listed_by})"
 
 

@@ -120,7 +120,7 @@ def test_an_unknown_name_gets_near_names(typed: str, near: str) -> None:
 def test_a_name_like_nothing_gets_the_command_that_lists_them() -> None:
     with pytest.raises(UsageError) as caught:
         catalog.model("qqqq")
-    assert caught.value.hint == "speedtest models list lists what there is"
+    assert caught.value.hint == "all names: speedtest models list"
 
 
 @every_backend

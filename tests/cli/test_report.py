@@ -77,7 +77,7 @@ def test_a_missing_folder_is_made_by_every_command_that_writes_a_file(
         (("report", "1", "-o", "x.pdf"), "end it in .html; a browser prints it as PDF"),
         (("export", "1", "-o", "x.xlsx"), "spreadsheets open .csv"),
         (("show", "1", "-o", "x.doc"), "use one of .json, .jsonl, .csv"),
-        (("results", "bundle", "1", "-o", "x.tar"), "-o x.tar.zip, or a folder"),
+        (("results", "bundle", "1", "-o", "x.tar"), "-o x.zip, or a folder"),
         (("run", "-m", "tiny.en", "-o", "x.xlsx"), "spreadsheets open .csv"),
         (
             ("run", "-m", "tiny.en", "--audio", "a.mp3", "b.mp3"),

@@ -358,7 +358,7 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Pa
     if not folder and output.suffix.lower() != ".zip":
         raise UsageError(
             f"cannot write {output}: a bundle's name ends in .zip",
-            hint=f"-o {output.with_suffix('.zip')}, or a folder",
+            hint=f"use -o {output.with_suffix('.zip')}, or a folder",
         )
     for run in found:
         path = output / f"run-{run.path.name}.zip" if folder else output

@@ -135,7 +135,7 @@ def _looked_up(
             f"no run has measured {name}{asked_for}",
             hint=nearest_names(name, sorted(known), listed_by=listed_by)
             if known and name not in known
-            else f"{listed_by} shows what runs have measured",
+            else f"all runs: {listed_by}",
         )
     return cells, runs
 
