@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from conftest import wait_until
 from fleet.conftest import Serving, listening, new_fleet, new_node, with_certificate
 from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.fleet import agent, certificates, network
+from mac_whisper_speedtest.fleet import settings as fleet_settings
 from mac_whisper_speedtest.fleet.network import ConnectedNode
 from mac_whisper_speedtest.fleet.settings import FleetSettings, Part
 
@@ -74,7 +76,7 @@ def asked(fleet: FleetSettings, question: Callable[[Any], Awaitable[Any]]) -> An
     """What a client of the fleet finds."""
 
     async def ask() -> Any:
-        async with asyncio.timeout(60), network.connect(fleet) as client:
+        async with asyncio.timeout(120), network.connect(fleet) as client:
             return await question(client)
 
     return asyncio.run(ask())
@@ -166,6 +168,10 @@ time.sleep(600)
 """
 
 
+def is_(pid: int, status: str) -> bool:
+    return bool(psutil.Process(pid).status() == status)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="an orphan's SIGHUP needs a session of its own")
 def test_an_agent_that_is_frozen_ends_when_its_node_is_killed(
     serving: Start, tmp_path: Path
@@ -180,7 +186,7 @@ def test_an_agent_that_is_frozen_ends_when_its_node_is_killed(
         async def deliver(client: Any) -> int:
             future = submit(client, await one_node(client), "{}")
             frozen = int(await asyncio.to_thread(node.stdout.readline))  # type: ignore[union-attr]
-            assert psutil.Process(frozen).status() == psutil.STATUS_STOPPED
+            await asyncio.to_thread(wait_until, lambda: is_(frozen, psutil.STATUS_STOPPED))
             node.kill()
             # The only worker that may do it is gone: the scheduler does not wait for another one.
             error = await future.exception()
@@ -188,7 +194,7 @@ def test_an_agent_that_is_frozen_ends_when_its_node_is_killed(
             return frozen
 
         frozen = asked(fleet, deliver)
-    wait_until(lambda: not psutil.pid_exists(frozen))
+    wait_until(lambda: not psutil.pid_exists(frozen) or is_(frozen, psutil.STATUS_ZOMBIE))
 
 
 def test_an_agent_ends_when_the_scheduler_does(
@@ -202,6 +208,53 @@ def test_an_agent_ends_when_the_scheduler_does(
 
     code, _ = started.end()
     assert code == 0
+
+
+JOIN = [sys.executable, "-m", "mac_whisper_speedtest", "fleet", "join"]
+
+
+def joining(folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    """The command on the machine whose data folder this is."""
+    return subprocess.Popen(
+        [*JOIN, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "SPEEDTEST_DATA_DIR": str(folder)},
+    )
+
+
+def test_a_machine_joins_with_its_package_and_leaves_with_ctrl_c(
+    serving: Start, tmp_path: Path
+) -> None:
+    fleet = serving().settings
+    package = tmp_path / "fleet-mini.zip"
+    certificate = certificates.issue(fleet, "mini")
+    fleet_settings.write_package(package, fleet_settings.package_of(fleet, "mini", certificate))
+
+    with joining(tmp_path / "mini", "--from", package) as node:
+        found = asked(fleet, one_node)
+        started = psutil.Process(node.pid).children(recursive=True)
+        node.send_signal(signal.SIGINT)
+        said, _ = node.communicate(timeout=60)
+
+    assert node.returncode == ExitCode.INTERRUPTED, said
+    assert found.name == "mini"
+    assert found.labels["known"]["node"] == "mini"
+    assert "delete it" in said
+    assert not any(each.is_running() for each in started)
+
+
+def test_a_machine_that_the_fleet_refuses_is_told_why(serving: Start, tmp_path: Path) -> None:
+    other = new_fleet(tmp_path / "other")
+    new_node(other, "mini", tmp_path / "mini" / "fleet")
+
+    with joining(tmp_path / "mini", serving().settings.scheduler) as node:
+        said, _ = node.communicate(timeout=60)
+
+    assert node.returncode == ExitCode.USAGE, said
+    assert "is of another fleet" in said
+    assert "speedtest fleet init --node mini" in said
 
 
 # What the scheduler does not accept

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Call
 from fleet.conftest import new_fleet
+from mac_whisper_speedtest.fleet import settings as fleet_settings
 from mac_whisper_speedtest.fleet import units
 from mac_whisper_speedtest.fleet.settings import FleetSettings
 
@@ -74,6 +76,21 @@ def test_only_what_finds_the_fleet_is_copied_from_the_environment(
 
     assert os.environ["SPEEDTEST_DATA_DIR"] in text
     assert os.environ["HF_TOKEN"] not in text
+
+
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+def test_the_command_writes_it_and_starts_nothing(
+    settings: FleetSettings, monkeypatch: pytest.MonkeyPatch, speedtest: Call, platform: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+
+    answer = speedtest("fleet", "join", "10.0.0.7", "--install")
+
+    assert answer.code == 0, answer.err
+    assert "Start it with:" in answer.out
+    starts = "launchctl bootstrap" if platform == "darwin" else "systemctl --user enable --now"
+    assert starts in answer.out
+    assert fleet_settings.load(settings.folder).scheduler == "tls://10.0.0.7:8786"
 
 
 def test_any_path_survives_in_a_property_list(tmp_path: Path) -> None:

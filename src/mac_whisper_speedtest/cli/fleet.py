@@ -21,6 +21,7 @@ def command() -> None:
 for _each in (
     fleet_setup.init,
     fleet_setup.serve,
+    fleet_setup.join,
     fleet_run.run,
     fleet_status.status,
     fleet_status.drain,

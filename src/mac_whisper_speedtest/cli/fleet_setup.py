@@ -1,4 +1,4 @@
-"""``speedtest fleet init``, ``serve`` and ``join``: how machines become a fleet."""
+"""``speedtest fleet init``, ``serve``, ``join``: how machines become a fleet; and ``emit``."""
 
 from __future__ import annotations
 
@@ -92,6 +92,64 @@ def serve() -> None:
     settings = fleet_settings.load()
     _warn(settings)
     network.serve(settings, lambda address: echo(f"Scheduler at {address}. Ctrl-C stops it."))
+
+
+@click.command("join")
+@click.argument("address", required=False)
+@click.option(
+    "--from",
+    "package",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The package of this machine, the first time, and to renew it.",
+)
+@click.option(
+    "--install", "service", is_flag=True, help="Write a service that joins, and start nothing."
+)
+def join(address: str | None, package: Path | None, service: bool) -> None:
+    """Be a node of the fleet whose scheduler is at ADDRESS, until Ctrl-C or SIGTERM.
+
+    A node measures one job after the other, when nothing else is measured on this machine, and is
+    silent meanwhile. If the scheduler is away, it tries again until it is there. ADDRESS is in the
+    package, and needs to be given only if it has changed.
+
+    The node listens on one address of this machine, which the scheduler has to reach. Every holder
+    of a certificate of the fleet can run code on this machine.
+
+    --install writes a launchd agent (macOS) or a systemd unit (Linux) of this user, which starts
+    again whenever it ends, and prints how to start it. Keep the machine from sleeping.
+
+    \b
+    speedtest fleet join --from fleet-mini-m4.zip
+    speedtest fleet join --install
+
+    Exit codes: 0 the service is written; 2 the fleet refuses this machine, or the request was
+    wrong; 5 a file cannot be written; 130 Ctrl-C.
+    """
+    from dataclasses import replace
+
+    from mac_whisper_speedtest.fleet import agent, node, units
+    from mac_whisper_speedtest.fleet import settings as fleet_settings
+
+    fleet_settings.require_packages()
+    if package is not None:
+        fleet_settings.install_package(package)
+        echo(f"Took in {package}: delete it, it is a key to every machine of the fleet.")
+    settings = fleet_settings.load()
+    if address is not None:
+        settings = replace(settings, scheduler=fleet_settings.checked_address(address))
+        fleet_settings.save(settings)
+    settings.own_certificate(fleet_settings.Part.NODE)
+    _warn(settings)
+    if service:
+        unit = units.install(settings)
+        echo(f"Wrote {unit.path}. Start it with:")
+        for line in unit.commands:
+            echo(f"  {line}")
+        return
+    units.bound_log()
+    notify(f"Node {settings.name} of the fleet at {settings.scheduler}. Ctrl-C ends it.")
+    node.join(settings.name, agent.command(settings), notify=notify)
 
 
 @click.command("emit", cls=options.GroupedCommand)

@@ -30,6 +30,7 @@ from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
 from mac_whisper_speedtest.fleet import network
 from mac_whisper_speedtest.fleet import settings as fleet_settings
 from mac_whisper_speedtest.fleet.settings import FleetSettings, Part
+from mac_whisper_speedtest.privacy import scrub
 
 _PACKAGES = ("dask", "distributed")
 """Must be of one version everywhere: they speak with each other without a version of that."""
@@ -132,7 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
     except EOFError:
         return int(ExitCode.OK)
     except SpeedtestError as error:
-        print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)  # noqa: T201
+        said = f"{error.message}; {error.hint}" if error.hint else error.message
+        sys.stderr.write(f"{scrub(said)}\n")
         return int(error.exit_code)
     return int(ExitCode.OK)
 
