@@ -188,7 +188,7 @@ def test_the_machine_is_described_as_a_mac(bare: Mac) -> None:
             "license of Xcode has not been accepted",
             "sudo xcodebuild -license",
         ),
-        ([], "5.10", "needs Swift 6.0 or newer, and this is 5.10", "softwareupdate"),
+        ([], "5.10", "needs Swift 6.0 or newer; this is 5.10", "softwareupdate"),
         (["compile error"], "6.1.2", "cannot find 'Whisper' in scope", "build.log"),
     ],
 )

@@ -102,7 +102,7 @@ def test_all_leaves_out_what_cannot_work_with_the_reason_and_ends_well(
 ) -> None:
     expected = dict(MACHINES[machine])
     if python.startswith("3.14"):
-        why = "needs Python >=3.11,<3.14; this is 3.14.0, and uv found no other one that fits"
+        why = "needs Python >=3.11,<3.14; this is 3.14.0, and uv found no other that fits"
         expected.setdefault("whisperx", why)
     be(monkeypatch, *machine, python)
     code, _, err = speedtest("backends", "install", "--all")

@@ -257,7 +257,7 @@ def test_a_build_that_takes_too_long_is_stopped_with_everything_it_started(
     assert gone(tools.running())
     tools.plan("half-written breaks")
     made, lines = install()
-    assert "that failed; building once more from the start" in lines[1]
+    assert "that failed; building again from the start" in lines[1]
     assert left() == [made.path.name]
 
 

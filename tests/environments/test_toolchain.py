@@ -24,7 +24,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandInTools:
     [
         ({"faults": "no tools"}, "Command Line Tools of Xcode are not", "xcode-select --install"),
         ({"faults": "license"}, "license of Xcode", "sudo xcodebuild -license accept"),
-        ({"version": "5.10.1"}, "needs Swift 6.0 or newer, and this is 5.10.1", "softwareupdate"),
+        ({"version": "5.10.1"}, "needs Swift 6.0 or newer; this is 5.10.1", "softwareupdate"),
     ],
 )
 def test_what_is_missing_is_said_with_the_command_to_type(
@@ -50,7 +50,7 @@ def test_a_mac_without_swift_is_refused(
 def test_a_recipe_may_need_a_newer_sdk_than_the_system(tools: StandInTools) -> None:
     newer = replace(RECIPE, sdk="26", swift="6.2")
     tools.plan(version="6.2")
-    with pytest.raises(UsageError, match=r"SDK of macOS 26 or newer, and this is the one of 15\.5"):
+    with pytest.raises(UsageError, match=r"SDK of macOS 26 or newer; the installed one is 15\.5"):
         toolchain.check(newer)
     tools.plan(version="6.2", sdk="26.0")
     assert toolchain.check(newer).version == "6.2"

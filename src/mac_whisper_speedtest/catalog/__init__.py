@@ -72,7 +72,7 @@ class Custom:
     def folder(self) -> str:
         """Its unique name as one part of a path.
 
-        ``--`` is in no allowed name, so that it stands for the slash alone; no canonical name
+        No allowed name contains ``--``, so it can represent the slash; no canonical name
         begins like this, and the longest is 151 characters.
         """
         return f"custom--{self.repository.replace('/', '--')}@{self.revision}"
@@ -181,7 +181,7 @@ class Model:
 
     @property
     def only_language(self) -> str | None:
-        """The one language that the network knows, as ISO 639-1; ``None`` if there are more."""
+        """The only language of the network, as ISO 639-1; ``None`` if there are more."""
         return None if self.languages == "many" else self.languages
 
     @property
@@ -265,22 +265,22 @@ def require_files(name: str) -> None:
 
 
 def _custom_model(custom: Custom) -> Model:
-    """A Whisper network of which only the repository is known."""
+    """A Whisper network outside the catalog: only its repository is known."""
     return Model(
         name=str(custom),
         size_class=size_class_for(None),
-        # Whether it knows English alone is in its weights (`weights.custom`), not in its name.
+        # Whether it is English-only follows from its weights (`weights.custom`), not its name.
         languages="many",
         license="not known",
     )
 
 
 def model_info(name: str, weights_format: str, precision: str, *, backend: str = "") -> ModelInfo:
-    """What the catalog knows of a model for a backend that loads one weights format.
+    """The catalog's facts about a model for a backend that loads one weights format.
 
     Args:
         name: a canonical name of any family, or ``org/name@REVISION``.
-        weights_format: a name in `weights_formats`; empty if the backend brings its own weights.
+        weights_format: a name in `weights_formats`; empty if the backend includes its own weights.
         precision: requested for the stored weights.
         backend: the backend's name; its library may have its own folder.
 

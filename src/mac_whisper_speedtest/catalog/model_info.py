@@ -1,8 +1,8 @@
 """ModelInfo: the facts about one model for one backend before anything is loaded.
 
-The runner and ``check-models`` take the time-outs, the weights format and the files from it and
-from nowhere else. Standard library only, and no path of this machine: `WeightsLocation` describes
-places, which ``weights/locations.py`` resolves.
+The runner and ``check-models`` take the time-outs, the weights format and the files only from it.
+Standard library only, and no local paths: `WeightsLocation` describes places, which
+``weights/locations.py`` resolves.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Timeouts:
 
     Attributes:
         load_s: reading and preparing the weights.
-        transcribe_base_s: any transcription, however short.
+        transcribe_base_s: for every transcription.
         transcribe_per_audio_s: added for every second of audio.
-        first_call_factor: times as long for the first call after a load, in which backends compile.
+        first_call_factor: factor for the first call after a load, in which backends compile.
     """
 
     load_s: float
@@ -51,7 +51,7 @@ class Timeouts:
 
 @functools.cache
 def _size_table() -> tuple[dict[str, Timeouts], dict[str, int]]:
-    """The time-outs of every size class, and how large a model outside the catalog may be in it."""
+    """The time-outs of every size class, and the largest size of a custom model in it."""
     read = document("models.toml")
     factor = float(read["first_call_factor"])
     limits: dict[str, int] = {}
@@ -69,12 +69,12 @@ def size_classes() -> dict[str, Timeouts]:
 
 
 def size_class_bytes(name: str) -> int | None:
-    """How large a model outside the catalog may be in that class; ``None`` for any size."""
+    """The largest size of a model outside the catalog in that class; ``None`` without a limit."""
     return _size_table()[1].get(name)
 
 
 def size_class_for(size_bytes: int | None) -> str:
-    """The class of a model outside the catalog, by the size of all its files together.
+    """The class of a model outside the catalog, by the total size of its files.
 
     Args:
         size_bytes: ``None`` before the hub has listed them; then the class with the most time.
@@ -101,7 +101,7 @@ class LocationKind(Word):
     )
     ASSEMBLED = (
         "assembled",
-        "in the tool's cache, put together from published files, as Core ML models need it",
+        "in the tool's cache, assembled from published files for Core ML models",
     )
     PACKAGE = (
         "package",
@@ -123,7 +123,7 @@ class WeightsLocation:
 
     Attributes:
         kind: which resolver knows its path.
-        where: what people call it.
+        where: its name for people.
         holds: the copy there: ``repository@revision``, a distribution, a file name.
         for_run: whether ``speedtest run`` takes weights from there.
     """
@@ -138,22 +138,22 @@ class WeightsLocation:
 class ModelInfo:
     """One model as one backend sees it.
 
-    Two sources are distinguished: ``hosted`` is what the users of the weights format normally
-    get, ``origin`` the files that this tool takes: for a converted format its ``source``.
+    There are two sources: ``hosted`` is what users of the weights format normally get; ``origin``
+    is what this tool uses: for a converted format its ``source``.
 
     Attributes:
         model: the canonical name of the network that runs, or ``org/name@REVISION``.
-        weights_format: in which the backend loads it; empty when the backend brings its own.
-        precision: what the weights that it is given are stored in.
+        weights_format: that the backend loads; empty if the backend includes its own weights.
+        precision: of the stored weights that the backend gets.
         size_class: a name in ``models.toml``.
         timeouts: of the size class, unless the backend's description states its own.
         family: of the network.
         license: of the weights, else of the network.
         backend: its name; empty for the catalog's view.
         repository: on the hub, perhaps empty.
-        revision: the pinned commit; ``None`` when it is determined at the first pull.
-        files: those that are known, with sizes and hashes.
-        path: weights that the backend's description names itself.
+        revision: the pinned commit; ``None`` if it is determined at the first pull.
+        files: the known files, with sizes and hashes.
+        path: of weights in the backend's description.
         hosted: where its users normally get it in this format; ``None`` if it is not published.
         source: of the conversion; ``None`` if it is used as published.
         unavailable: why it is not published in this format; empty if it is. It may still
@@ -180,7 +180,7 @@ class ModelInfo:
 
     @property
     def origin(self) -> HostedWeights | None:
-        """The published weights that this tool hands over or converts."""
+        """The published weights that this tool passes on or converts."""
         return self.source or self.hosted
 
     @property
@@ -205,13 +205,13 @@ class ModelInfo:
 
     @property
     def obtained(self) -> str:
-        """How this tool gets the weights, with the place they are converted from; empty: not."""
+        """How this tool gets the weights, with their source; empty if it cannot."""
         if self.source is not None:
             beside = f", beside {self.completed_by.place}" if self.completed_by else ""
             return f"converted from {self.source.place}{beside}"
         if self.hosted is not None:
             return f"installed by {self.kept_by}" if self.kept_by else AS_PUBLISHED
-        # One outside the catalog is converted where its repository has another format.
+        # A model outside the catalog is converted if its repository has another format.
         kinds = {location.kind for location in self.locations}
         if LocationKind.DESCRIPTION in kinds:
             return "named in its description"
@@ -231,7 +231,7 @@ class ModelInfo:
 def locations_of(
     kind: WeightsFormat, hosted: HostedWeights | None, source: HostedWeights | None, backend: str
 ) -> tuple[WeightsLocation, ...]:
-    """Where weights of one format can be located, those that a run takes first.
+    """Where weights of one format can be located; the places that a run uses first.
 
     Args:
         kind: the format.
@@ -258,7 +258,7 @@ def locations_of(
 
 
 def published_locations(row: HostedWeights) -> list[WeightsLocation]:
-    """Where this tool looks for published files, in its order."""
+    """Where this tool searches for published files, in order."""
     found = []
     if row.mirror is not None:
         holds = row.mirror.requirements

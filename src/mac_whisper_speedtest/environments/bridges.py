@@ -1,4 +1,4 @@
-"""The bridges that are built here, and the sources they are built from.
+"""Built bridges, and their sources.
 
 A bridge is a program in Swift that speaks the worker protocol. Its path is
 ``bridges/NAME@VERSION-HASH`` in the cache folder; `swift` builds it.
@@ -27,13 +27,13 @@ class Bridge:
     Attributes:
         recipe: the recipe's name.
         version: of the library that it measures.
-        key: SHA-256 over everything that makes another program.
-        sources_sha256: of its sources and pins alone.
+        key: SHA-256 over everything that changes the program.
+        sources_sha256: of its sources and pins only.
         product: the executable.
         swift: the version of the compiler.
         compiler: what ``swift --version`` printed.
-        platform: that it was built on.
-        revisions: of the packages it was built with: version and commit by identity.
+        platform: on which it was built.
+        revisions: package identity → version and commit.
         tool: the version of this tool that built it.
         created: UTC, as ISO 8601.
         size_bytes: of all its files.
@@ -84,7 +84,7 @@ def of_recipe(recipe: SwiftRecipe) -> list[Bridge]:
 def find(recipe: SwiftRecipe, version: str = "") -> Bridge | None:
     """The newest bridge of ``recipe`` that was built from the sources of this release.
 
-    By any compiler: an update of Xcode does not make a program unusable.
+    The compiler does not matter: an update of Xcode does not make a program unusable.
     """
     if version not in {"", recipe.version}:
         return None
@@ -108,8 +108,7 @@ def revisions_of(program: str) -> Mapping[str, str]:
 def sources() -> Path:
     """The folder with the packages of all bridges.
 
-    A wheel has them inside the package, a checkout at its top (pyproject.toml maps one to the
-    other).
+    A wheel has them inside the package, a checkout in its top folder (pyproject.toml maps them).
 
     Raises:
         StorageError: they are in neither place.

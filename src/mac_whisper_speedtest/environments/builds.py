@@ -1,7 +1,7 @@
-"""Which build of an environment suits this machine: of torch, and with or without cuBLAS 12.
+"""Chooses the build of an environment for this machine: of torch, and with or without cuBLAS 12.
 
-The package index has one build of a release of torch, which on Linux is for one version of CUDA.
-What that needs follows from NVIDIA's release notes (drivers) and from the wheels (kernels).
+The package index has one build of each release of torch, which on Linux is for one version of CUDA.
+Its requirements come from NVIDIA's release notes (drivers) and from the wheels (kernels).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _CUDA13_OLDEST: Capability = (7, 5)
 """CUDA 13 compiles for Turing and newer; Volta and Pascal are left out."""
 _CUDA12_OLDEST: Capability = (5, 0)
 _CUDA12_NEWEST_MAJOR = 9
-"""torch 2.7.1 has kernels for sm_50 to sm_90, as its library says; Blackwell (10, 12) has none."""
+"""torch 2.7.1 has kernels for sm_50 to sm_90, as its library reports, but none for Blackwell."""
 
 CUDA12_PYTHON = "<3.14"
 """torch 2.7.1 has wheels up to Python 3.13."""
 
 _X86_LINUX = "linux-x86_64"
 _QUERIES = ("driver_version,compute_cap", "driver_version")
-"""Fields of nvidia-smi; drivers before 510 do not know the second of the first."""
+"""Fields of nvidia-smi; drivers before 510 do not have ``compute_cap``."""
 _ROW = re.compile(r"(\d+(?:\.\d+)+)(?:,\s*(?:(\d+)\.(\d+)|.*))?")
 _PROC = Path("/proc/driver/nvidia/version")
 _TIMEOUT_S = 10.0  # without persistence mode the driver first starts every GPU
@@ -56,7 +56,7 @@ class NvidiaDriver:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build, and why it was chosen, in words; empty if there was no choice."""
+    """A build, and the reason for the choice in words; empty if there was no choice."""
 
     name: str
     reason: str = ""
@@ -72,11 +72,11 @@ def choose(
         requested: ``auto`` or the name of a build.
         platform: as in ``Recipe.platforms``.
         driver: of this machine; ``None`` without one.
-        cpu_wheel: whether a CPU build of torch is at hand.
+        cpu_wheel: whether a CPU build of torch is available locally.
 
     Returns:
-        ``cpu``, ``index`` (the package index's) or ``cuda12`` with torch; ``cuda12`` (with cuBLAS)
-        or empty where CTranslate2 computes; else empty.
+        With torch: ``cpu``, ``index`` (the package index's) or ``cuda12``. With CTranslate2:
+        ``cuda12`` (with cuBLAS) or empty. Else empty.
 
     Raises:
         UsageError: there is no such build, or none of that name for this platform.
@@ -91,7 +91,7 @@ def choose(
             hint=f"speedtest backends install {recipe.name}",
         )
     if recipe.uses_torch and not platform.startswith("linux"):
-        return Build(INDEX)  # there is no other one
+        return Build(INDEX)  # the only build
     if requested != "auto":
         return Build(requested if recipe.uses_torch or requested == CUDA12 else "")
     if recipe.uses_cublas:
@@ -100,7 +100,7 @@ def choose(
 
 
 def _with_cublas(platform: str, driver: NvidiaDriver | None) -> Build:
-    """CTranslate2 is built for CUDA 12, and on x86-64 alone."""
+    """CTranslate2 is built for CUDA 12, only on x86-64."""
     if driver is None or not platform.startswith("linux"):
         return Build("")
     if platform != _X86_LINUX:
@@ -129,7 +129,7 @@ def _of_torch(platform: str, driver: NvidiaDriver) -> Build:
 def _without_cuda12(
     platform: str, driver: NvidiaDriver, oldest: Capability, newest: Capability
 ) -> str:
-    """Why torch for CUDA 12 does not run either; empty if it does."""
+    """Why torch for CUDA 12 cannot run either; empty if it can."""
     if platform != _X86_LINUX:
         return f"the index has no CUDA 12 build for {platform}"
     if driver.major < CUDA12_DRIVER:
@@ -151,7 +151,7 @@ def _words(capability: Capability) -> str:
 
 @functools.cache
 def nvidia_driver() -> NvidiaDriver | None:
-    """The driver of this machine, by nvidia-smi, which WSL2 has as well, or by the kernel."""
+    """The driver of this machine, by nvidia-smi (also in WSL2) or by the kernel."""
     for fields in _QUERIES:
         command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
         try:
@@ -169,7 +169,7 @@ def nvidia_driver() -> NvidiaDriver | None:
 
 
 def parse_driver(lines: Collection[str]) -> NvidiaDriver | None:
-    """The driver, from a line per GPU such as ``570.86.15, 9.0``; ``None`` if it is not one."""
+    """The driver, from one line per GPU such as ``570.86.15, 9.0``; ``None`` if invalid."""
     rows = [row for each in lines if (row := _ROW.fullmatch(each.strip()))]
     if not rows:
         return None

@@ -1,8 +1,8 @@
 """Creates one Python environment per recipe and version from a lock, completely or not at all.
 
-Its path is ``envs/NAME@VERSION-pyXY-HASH`` in the cache folder; the hash is that of the lock. A
-killed install leaves nothing that looks like an environment (`store`); downloads stay in uv's
-cache, and the next call continues from there.
+Its path is ``envs/NAME@VERSION-pyXY-HASH`` in the cache folder, with the lock's hash. A killed
+install leaves nothing that looks like an environment (`store`); downloads stay in uv's cache, and
+the next call continues from there.
 """
 
 from __future__ import annotations
@@ -35,16 +35,15 @@ class Environment:
     Attributes:
         recipe: the recipe's name.
         version: of the recipe's distribution.
-        lock_sha256: of the lock it was made from.
+        lock_sha256: of its lock.
         python: the full version of its Python.
-        torch: its build, of torch or with cuBLAS: ``cpu``, ``index``, ``cuda12``, or empty.
-        uv: the version of uv that made it.
-        tool: the version of this tool that made it.
+        torch: the build, of torch or with cuBLAS: ``cpu``, ``index``, ``cuda12``, or empty.
+        uv: the version of uv that created it.
+        tool: the version of this tool that created it.
         created: UTC, as ISO 8601.
         size_bytes: of all its files.
         path: the environment's folder.
-        compiler: of its distribution, as the compiler names itself; empty if a
-            wheel was installed.
+        compiler: its name and version, if the distribution was built here; empty for a wheel.
     """
 
     recipe: str
@@ -77,7 +76,7 @@ def read_environment(path: Path) -> Environment | None:
         environment = Environment(**fields, path=path) if fields else None
     except TypeError:
         return None
-    # The Python it was made with may have been uninstalled since: then bin/python is a dead link.
+    # Its Python may have been uninstalled since: then bin/python is a dead link.
     return environment if environment and Path(environment.interpreter).exists() else None
 
 
@@ -88,9 +87,9 @@ def of_recipe(recipe: Recipe) -> list[Environment]:
 
 
 def find(recipe: Recipe, version: str) -> Environment | None:
-    """The environment of ``recipe`` at ``version``, made from the current lock.
+    """The environment of ``recipe`` at ``version``, created from the current lock.
 
-    It has this Python if the recipe allows that, else any. Of several builds it is the newest.
+    It uses this Python if the recipe allows that, else any. Of several builds, the newest.
     """
     lock = locks.read_lock(recipe, version)
     if lock is None:
@@ -114,7 +113,7 @@ def python_of(recipe: Recipe, version: str) -> str | None:
 def bytecode_of(interpreter: str) -> Path | None:
     """The folder for compiled modules of ``interpreter``: in its environment, if it has one.
 
-    They are removed with the environment, and nothing is written into other people's folders.
+    They are removed with the environment, and no folder of other owners is written.
     """
     home = Path(interpreter).parent.parent
     return home / "bytecode" if home.parent == root() else None
@@ -135,15 +134,15 @@ def install(
     Args:
         recipe: what to install.
         version: of its distribution; empty for the default one. A missing lock is created.
-        build: ``auto``, ``cpu``, ``index`` or ``cuda12``, as `builds.choose` has it.
+        build: ``auto``, ``cpu``, ``index`` or ``cuda12``; see `builds.choose`.
         notify: called with one line for every step.
         visible: show uv's progress on stderr.
         progress: called several times a second with the last line of a build from source.
         free_bytes: free space on the file system of a folder.
 
     Raises:
-        UsageError: it works with no Python here, that version is not available, or it is built
-            from source and there is no compiler.
+        UsageError: no Python here fits it, the version is not available, or it is built from
+            source and there is no compiler.
         StorageError: the disk is too full, or the folder cannot be written.
         SpeedtestError: the packages could not be downloaded or installed.
     """
@@ -168,7 +167,7 @@ def install(
             return made
         needed = int(recipe.bytes_here(chosen.name) * store.SPARE_SHARE) + _SPARE_BYTES
         store.check_space(target.parent, needed, recipe.name, free_bytes)
-        # An incomplete environment of that name: its Python is gone, or files were deleted.
+        # An incomplete environment of that name: its Python or other files were deleted.
         shutil.rmtree(target, ignore_errors=True)
         count = len(locks.applicable(text, python.version))
         notify(f"{recipe.name} {version}: downloading and installing {count} packages")
@@ -265,7 +264,7 @@ def _install_packages(
     ]
     variables = uv.for_installing(find_links=find_links)
     try:
-        # With everything in uv's cache this saves the query of the index, which takes most of the
+        # If uv's cache has everything, this saves the query of the index, which takes most of the
         # time; otherwise it fails before anything is installed.
         uv.call(*install, "--offline", environment=variables)
     except StorageError:

@@ -1,6 +1,6 @@
-"""What is installed of a recipe, and installing it: the one place that knows both kinds.
+"""Installations of a recipe; the only module that handles both kinds of recipes.
 
-A `Recipe` makes a Python environment (`environments`), a `SwiftRecipe` a program (`swift`).
+A `Recipe` gives a Python environment (`environments`), a `SwiftRecipe` a program (`swift`).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ Installation = Environment | Bridge
 
 
 def of_recipe(recipe: AnyRecipe) -> Sequence[Installation]:
-    """Everything that is installed of ``recipe``, of any version, the newest last."""
+    """All installations of ``recipe``, of any version, the newest last."""
     if isinstance(recipe, SwiftRecipe):
         return bridges.of_recipe(recipe)
     return environments.of_recipe(recipe)
 
 
 def find(recipe: AnyRecipe, version: str) -> Installation | None:
-    """What runs ``recipe`` at ``version``, or ``None``."""
+    """The installation of ``recipe`` at ``version``, or ``None``."""
     if isinstance(recipe, SwiftRecipe):
         return bridges.find(recipe, version)
     return environments.find(recipe, version)
 
 
 def program(recipe: AnyRecipe, version: str) -> str | None:
-    """The program of what `find` returns: a Python, or a bridge."""
+    """The program of the installation that `find` returns: a Python, or a bridge."""
     if isinstance(recipe, SwiftRecipe):
         bridge = bridges.find(recipe, version)
         return bridge.executable if bridge else None
@@ -49,17 +49,17 @@ def program(recipe: AnyRecipe, version: str) -> str | None:
 
 
 def default_version(recipe: AnyRecipe) -> str:
-    """The version of a backend named without one."""
+    """The version to use if none is requested."""
     return recipe.version if isinstance(recipe, SwiftRecipe) else locks.default_version(recipe)
 
 
 def versions(recipe: AnyRecipe) -> list[str]:
-    """The versions that can be installed without asking anyone, the oldest first."""
+    """The versions that can be installed without a query, the oldest first."""
     return [recipe.version] if isinstance(recipe, SwiftRecipe) else locks.versions(recipe)
 
 
 def check_tools(recipe: AnyRecipe) -> None:
-    """Raise UsageError if there is no Python that ``recipe`` works in, or nothing to build it."""
+    """Raise UsageError if no Python fits ``recipe``, or if the tools to build it are missing."""
     if isinstance(recipe, SwiftRecipe):
         toolchain.check(recipe)
         return
@@ -69,7 +69,7 @@ def check_tools(recipe: AnyRecipe) -> None:
 
 
 def needed_bytes(recipe: AnyRecipe, build: str) -> int:
-    """What ``install`` with these arguments needs on the disk.
+    """The disk space in bytes that ``install`` needs with these arguments.
 
     Raises:
         UsageError: no Python here fits it.
@@ -81,7 +81,7 @@ def needed_bytes(recipe: AnyRecipe, build: str) -> int:
 
 
 def check_platform(recipe: AnyRecipe) -> None:
-    """Raise UsageError if ``recipe`` does not work on this system, of this release."""
+    """Raise UsageError if ``recipe`` does not work on this system and its release."""
     if why := recipes.unsuited(recipe):
         raise UsageError(
             f"{recipe.name}: {why} (this is {recipes.this_system()})",
@@ -102,7 +102,7 @@ def install(
     """Install ``recipe`` at ``version``, or return an existing installation.
 
     Raises:
-        UsageError: it does not work on this platform, or as the two kinds describe.
+        UsageError: it does not work on this platform; see also the two kinds.
     """
     check_platform(recipe)
     if isinstance(recipe, SwiftRecipe):
@@ -118,5 +118,5 @@ def remove(installation: Installation) -> int:
 
 
 def remove_unfinished(recipe: AnyRecipe) -> int:
-    """Delete what unfinished installs keep in order to continue; return its size in bytes."""
+    """Delete the files that unfinished installs keep to continue; return their size in bytes."""
     return swift.delete_unfinished(recipe) if isinstance(recipe, SwiftRecipe) else 0

@@ -1,7 +1,7 @@
-"""Where each lock can be installed, asked of the package index, against what recipes claim.
+"""The targets on which each lock can be installed, compared with the recipes' claims.
 
-``benchmarks/locks.py`` asks about every shipped lock on every target and writes the answers
-beside the recipes; docs/reference/locks.md is made of them.
+``benchmarks/locks.py`` queries the package index for every shipped lock on every target and writes
+the answers beside the recipes; docs/reference/locks.md is generated from them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LockTarget(NamedTuple):
 
     @property
     def uv_platform(self) -> str:
-        """What uv calls the platform."""
+        """The platform's name in uv."""
         system, _, machine = self.platform.partition("-")
         machine = _ARCHITECTURES.get(machine, machine)
         if system == "darwin":
@@ -81,7 +81,7 @@ def shipped_locks() -> Iterator[tuple[Recipe, str, str]]:
 def shipped_parts() -> Iterator[tuple[Recipe, str, str]]:
     """The same for the CUDA 12 parts of locks, as if each had its own recipe.
 
-    Elsewhere their packages do not apply, so the answers are worth no line of a table.
+    Their packages apply only there, so the table has no line for other targets.
     """
     for name, python in ((locks.CUBLAS, ""), (locks.TORCH_CUDA12, builds.CUDA12_PYTHON)):
         recipe = Recipe(name, "", "", python=python, platforms=("linux-x86_64",))
@@ -119,7 +119,7 @@ def _from_source(recipe: Recipe, package: locks.Package) -> bool:
 
 
 def package_without_wheel(message: str) -> str:
-    """The package that uv finds no wheel of, from its error message; empty if that is not it."""
+    """The package without a wheel, from uv's error message; empty for another error."""
     found = _NO_WHEEL.search(message)
     return found[1] if found else ""
 
@@ -131,7 +131,7 @@ def claims(recipe: Recipe, target: LockTarget, python: str) -> bool:
 
 
 def excessive(recipe: Recipe, lock: str, found: Mapping[str, Lacking]) -> list[str]:
-    """What ``recipe`` claims and its lock cannot serve, one line per target."""
+    """The claims of ``recipe`` that its lock does not fulfill, one line per target."""
     problems = []
     for target in TARGETS:
         missing = found.get(str(target), {})
@@ -139,14 +139,14 @@ def excessive(recipe: Recipe, lock: str, found: Mapping[str, Lacking]) -> list[s
         if claimed:
             packages = ", ".join(dict.fromkeys(missing[python] for python in claimed))
             problems.append(
-                f"{recipe.name} claims {target} with Python {', '.join(claimed)}, and {lock} "
+                f"{recipe.name} claims {target} with Python {', '.join(claimed)}, but {lock} "
                 f"cannot be installed there: {packages} has no wheel"
             )
     return problems
 
 
 def ask(recipe: Recipe, text: str) -> dict[str, Lacking]:
-    """What a lock lacks, by target. Raises SpeedtestError as `lacking`."""
+    """The missing wheels of a lock, by target. Raises SpeedtestError as `lacking`."""
     every = [(target, python) for target in TARGETS for python in PYTHONS]
     uv.program()  # fills the cache of sysconfig, which is not safe to fill in two threads at once
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -159,13 +159,13 @@ def ask(recipe: Recipe, text: str) -> dict[str, Lacking]:
 
 
 def record_path() -> Path:
-    """The file that has the answers."""
+    """The file with the answers."""
     folder = resources.files("mac_whisper_speedtest.backends")
     return Path(str(folder.joinpath("lock_targets.json")))
 
 
 def read_record() -> Record:
-    """The answers of the last time. Raises ValueError and OSError."""
+    """The stored answers. Raises ValueError and OSError."""
     return files.decode_json(record_path().read_bytes(), Record)
 
 

@@ -28,7 +28,7 @@ _PARTS = {
     TORCH_CUDA12: "torch==2.7.1",  # the newest on the index with kernels for Pascal and Volta
     CUBLAS: "nvidia-cublas-cu12; sys_platform == 'linux' and platform_machine == 'x86_64'",
 }
-"""Those that are resolved, and of what. The CPU builds of torch are not on the package index."""
+"""Part → requirements to resolve it. The CPU builds of torch are not on the package index."""
 
 # Without it uv assumes an old macOS, and resolves to releases of MLX that are years old.
 _OLDEST_MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
@@ -103,7 +103,7 @@ def applicable(text: str, python: str) -> list[Package]:
 
 
 def with_torch(text: str, builds: str) -> str:
-    """The lock ``text`` with another build of torch and its CUDA libraries in place of its own.
+    """The lock ``text`` with its torch and CUDA libraries replaced by another build's.
 
     Args:
         text: a lock in which torch is the package index's build.
@@ -129,7 +129,7 @@ def part_file(name: str) -> Path:
 def resolve_parts() -> dict[str, str]:
     """The parts that are on the package index, by name: torch and CUDA libraries, without Triton.
 
-    What torch needs besides is in the locks that it goes into. Raises SpeedtestError.
+    The locks that use a part have torch's other requirements. Raises SpeedtestError.
     """
     found = {}
     for name, requirement in _PARTS.items():
@@ -193,7 +193,7 @@ def set_default(recipe: Recipe, version: str) -> None:
 
 
 def resolve(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -> Lock:
-    """Create a lock by asking the package index; it is not saved.
+    """Create a lock by querying the package index; it is not saved.
 
     Args:
         recipe: what to lock.
@@ -229,14 +229,14 @@ def _compile(lines: Sequence[str], overrides: Sequence[str] = (), *, python: str
 
 
 def is_built(recipe: Recipe, package: Package) -> bool:
-    """Whether ``package`` is the one that ``recipe`` builds from its source."""
+    """Whether ``recipe`` builds ``package`` from its source."""
     from packaging.utils import canonicalize_name
 
     return bool(recipe.build) and package.name == canonicalize_name(recipe.distribution)
 
 
 def _with_source_only(recipe: Recipe, version: str, text: str) -> str:
-    """The lock ``text`` in which the distribution to build has the hash of its source alone."""
+    """The lock ``text`` with only the source's hash for the distribution to build."""
     with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as temporary:
         requested, lock = Path(temporary, "source.in"), Path(temporary, "pylock.toml")
         requested.write_text(f"{recipe.distribution}=={version}\n", encoding="utf-8")
@@ -311,7 +311,7 @@ def shipped_file(recipe: Recipe, version: str) -> Path:
 
 
 def shipped_versions(recipe: Recipe) -> list[str]:
-    """The versions with a lock that ships with the tool, and the one that should have one."""
+    """The versions with a shipped lock, and the recipe's version, which should have one."""
     shipped = [each for each in versions(recipe) if shipped_file(recipe, each).is_file()]
     return shipped if recipe.version in shipped else [*shipped, recipe.version]
 

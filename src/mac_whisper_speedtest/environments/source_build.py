@@ -1,7 +1,7 @@
-"""Builds a recipe's distribution from its source, with the CMake options that the recipe names.
+"""Builds a recipe's distribution from its source, with the recipe's CMake options.
 
-The tools that build it are packages of the same lock, so everything that goes into an environment
-is pinned and hashed but the compiler, which is part of the environment's key.
+The build tools are packages of the same lock. So everything in an environment is pinned and hashed,
+except for the compiler, which is part of the environment's key.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.paths import with_tilde
 
 TIMEOUT_S = 30 * 60.0
-"""Of a build. pywhispercpp takes 75 s with one job at a time on a Xeon of 2023."""
+"""Seconds for a build. pywhispercpp takes 75 s with one job at a time on a Xeon of 2023."""
 
 _LAST_LINES = 4
 _ERROR = re.compile(r"\berror\b|^cause:", re.IGNORECASE)
 _SYSTEM = "/usr/bin:/bin:/usr/sbin:/sbin"
-"""uv puts the environment's own programs before these. No others: CMake also looks for libraries
-beside the programs on the path."""
+"""The search path; uv puts the environment's own programs before it. There are no other folders,
+because CMake also searches for libraries beside the programs on the path."""
 _HIDE = (
     "import os; [os.environ.pop(name) for name in list(os.environ)"
     " if name.startswith('UV_') or name.lower().endswith('_proxy')]\n"
@@ -42,14 +42,14 @@ _PASSED = frozenset(
 
 
 def compiler(recipe: Recipe) -> str:
-    """The C++ compiler of this machine, as it names itself.
+    """The C++ compiler of this machine: its name and version.
 
     Raises:
         UsageError: there is none; the hint has the command.
     """
     missing = f"{recipe.name} is built from source, and there is no C++ compiler"
     if recipes.is_macos():
-        # Without the tools /usr/bin/c++ exists as well, and opens a dialog when it is called.
+        # /usr/bin/c++ exists even without the tools, and then opens a dialog.
         toolchain.ask("xcode-select", "-p", missing=missing)
     program = shutil.which("c++", path=_SYSTEM)
     if program is None:
@@ -73,13 +73,13 @@ def install(
     progress: Callable[[str], None] = lambda _line: None,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Build the distribution of ``recipe`` into an environment that has all the rest of its lock.
+    """Build the distribution of ``recipe`` into an environment with the rest of its lock.
 
     Args:
         recipe: with options for a build.
         staging: the environment.
         text: the lock.
-        log: a file for what the build writes; it stays if the build fails.
+        log: a file for the build's output; it is kept if the build fails.
         progress: called several times a second with the last line of the log.
         timeout_s: how long the build may take, in seconds.
 
@@ -96,14 +96,14 @@ def install(
         *(uv.program(), "--no-config", "pip", "install", "--verbose"),
         *("--python", str(staging / "bin" / "python")),
         *("--no-deps", "--no-build-isolation", "--no-binary", recipe.distribution),
-        # uv's cache knows a wheel by its source alone, not by the variables that it was built with.
+        # uv's cache identifies a wheel by its source, not by the variables of its build.
         *("--no-cache", "--require-hashes", "--requirement", str(requirements)),
         *(("--no-index",) if environment.get(uv.NO_INDEX) else ()),
     ]
     log.unlink(missing_ok=True)
     again = f"the whole log: {with_tilde(log)}"
     (packages,) = staging.glob("lib/python*/site-packages")
-    hiding = packages / "hide-addresses.pth"  # Python runs such a line when it starts
+    hiding = packages / "hide-addresses.pth"  # Python runs its line at the start
     hiding.write_text(_HIDE, encoding="utf-8")
     try:
         status = toolchain.run(
@@ -133,9 +133,9 @@ def install(
 def variables(recipe: Recipe) -> dict[str, str]:
     """The environment variables of a build.
 
-    pywhispercpp passes every one of them to CMake as an option. So there are no others, which could
-    change the build; and the build itself does not get the addresses that uv needs, which may
-    have a login in them, and would be in the arguments of a process.
+    pywhispercpp passes all of them to CMake as options. Other variables could change the build, so
+    there are none. The addresses that uv needs are hidden from the build: they may contain a login,
+    which would appear in the arguments of a process.
     """
     own = {
         name: value

@@ -1,8 +1,8 @@
-"""Folders that this tool makes and can make again: each one complete, or absent.
+"""Folders that this tool creates and can recreate: each one complete, or absent.
 
 A folder is filled under another name and renamed when it is complete; the file ``environment.json``
-in it is written last and describes it. A process holds the lock of a folder while it makes or
-removes it, so what a killed one left can be recognized and deleted.
+in it is written last and describes it. A process holds the lock of a folder while it creates or
+removes it, so leftovers of a killed process can be recognized and deleted.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from mac_whisper_speedtest.paths import with_tilde
 
 MARKER = "environment.json"
 FULL_BYTES = 20_000_000
-"""What a disk has left, at most, when something failed for lack of space."""
+"""If less is free after a failure, the failure is attributed to a full disk."""
 SPARE_SHARE = 1.1
-"""Of a recipe's own size, for what differs between platforms."""
+"""Factor on a recipe's size, for differences between platforms."""
 
 FreeBytes = Callable[[Path], int]
 """Free space on the file system of a folder."""
@@ -54,7 +54,7 @@ def size_of(folder: Path) -> int:
 
 
 def lock_path(target: Path) -> Path:
-    """The lock file that a process holds while it makes or removes ``target``."""
+    """The lock file that a process holds while it creates or removes ``target``."""
     return target.with_name(f"{target.name}.lock")
 
 
@@ -106,7 +106,7 @@ def check_space(folder: Path, needed: int, name: str, free_bytes: FreeBytes) -> 
     if free < needed:
         raise StorageError(
             f"{name} needs {megabytes(needed)} ({needed} bytes) in {with_tilde(folder)}, "
-            f"and {megabytes(free)} ({free} bytes) are free",
+            f"but {megabytes(free)} ({free} bytes) are free",
             hint="free some space, or move the cache with SPEEDTEST_CACHE_DIR",
         )
 

@@ -1,8 +1,8 @@
 """Builds one bridge per Swift recipe from the sources that ship with the tool.
 
-What a build needs in between is kept in ``bridges/building`` in the cache folder, so that the next
-attempt continues where a killed or stopped one was; it is deleted when the build has succeeded. Of
-the result, the program is kept and what it loads at run time.
+A build keeps its intermediate files in ``bridges/building`` in the cache folder, so that the next
+attempt continues a killed or stopped one; they are deleted after a successful build. The program
+and the files that it loads at run time are kept.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     import psutil
 
 BUILD_TIMEOUT_S = 45 * 60.0
-"""Of each step: fetching the packages, and building."""
+"""Seconds for each step: fetching the packages, and building."""
 
 _LAST_LINES = 6
 _LEADER = "leader.json"
-"""Names the process of a build that is under way."""
+"""The file that identifies the process of a running build."""
 # Files next to a program that it loads at run time: resources of its packages, libraries.
 _BESIDE = ("*.bundle", "*.resources", "*.framework", "*.dylib", "*.so")
 _ERROR = re.compile(r"\b(error|fatal):")
@@ -72,7 +72,7 @@ def install(
 
     Args:
         recipe: what to build.
-        version: must be that of the recipe, or empty.
+        version: the recipe's version, or empty.
         greet: see `Greet`.
         notify: called with one line for every step.
         progress: called several times a second with the last line of the build.
@@ -87,8 +87,8 @@ def install(
     """
     if version not in {"", recipe.version}:
         raise UsageError(
-            f"{recipe.name} {version} cannot be built: the packages of a bridge are pinned by the "
-            f"release of this tool, which has {recipe.version}",
+            f"{recipe.name} {version} cannot be built: this release of the tool pins the packages "
+            f"of version {recipe.version}",
             hint=f"speedtest backends install {recipe.name}",
         )
     build = _Build(
@@ -124,9 +124,9 @@ def install(
 
 
 def delete_unfinished(recipe: SwiftRecipe) -> int:
-    """Delete what unfinished builds of ``recipe`` left, and return its size in bytes.
+    """Delete the files of unfinished builds of ``recipe``, and return their size in bytes.
 
-    What another process is building stays.
+    Builds that other processes are running are kept.
     """
     freed = 0
     for work in _building().glob(f"{recipe.name}@*"):
@@ -161,7 +161,7 @@ class _Build:
     Attributes:
         label: name and version.
         target: the folder of the bridge.
-        work: the folder of everything in between: sources, SwiftPM's own, and the log.
+        work: the folder of intermediate files: sources, SwiftPM's files, and the log.
     """
 
     def __init__(
@@ -200,8 +200,8 @@ class _Build:
         except _StepFailedError:
             if not resumed:
                 raise
-            # It may have been killed while it wrote something.
-            self._notify(f"{self.label}: that failed; building once more from the start")
+            # It may have been killed while it wrote a file.
+            self._notify(f"{self.label}: that failed; building again from the start")
             shutil.rmtree(self._scratch, ignore_errors=True)
             return self._steps()
 
@@ -211,7 +211,7 @@ class _Build:
         answers = greet((str(staging / "bin" / self._recipe.product),))
         if answers != self._recipe.name:
             raise SpeedtestError(
-                f"{self._recipe.product} was built, and answers as {answers!r} instead of "
+                f"{self._recipe.product} was built, but answers as {answers!r} instead of "
                 f"{self._recipe.name!r}",
                 hint=f"the log of the build: {with_tilde(self._log)}",
             )
@@ -307,7 +307,7 @@ class _Build:
         )
 
     def _check_pins(self, identities: set[str]) -> dict[str, str]:
-        """What SwiftPM resolved: version and commit of every package.
+        """Version and commit of every package that SwiftPM resolved.
 
         Raises:
             DownloadError: a pinned package is at another commit than when its version was checked.
@@ -321,8 +321,8 @@ class _Build:
                 shutil.rmtree(self._scratch, ignore_errors=True)
                 raise DownloadError(
                     f"{identity} {state.get('version', '')} is at the commit {commit}, not at "
-                    f"{expected}, which this release of the tool was checked with",
-                    hint="its version was moved: report this to the project, and to theirs",
+                    f"{expected}, with which this release of the tool was checked",
+                    hint="the tag of that version was moved: report this to both projects",
                 )
             if identity in identities:
                 revisions[identity] = f"{state.get('version', '')} {commit}".strip()
@@ -336,7 +336,7 @@ class _Build:
             built = Path(toolchain.ask(*command, missing=f"the program of {self.label} is missing"))
         if not (built / product).is_file():
             raise _StepFailedError(
-                f"{self.label} was built, and there is no {product} in {with_tilde(built)}",
+                f"{self.label} was built, but there is no {product} in {with_tilde(built)}",
                 hint=f"the whole log: {with_tilde(self._log)}",
             )
         target.mkdir()
@@ -353,7 +353,7 @@ class _Build:
 
 
 def _copy(source: str | Path, target: str | Path) -> None:
-    """Copy content and permissions, and no other attributes, such as where a file came from."""
+    """Copy content and permissions, but no other attributes, such as a file's origin."""
     Path(target).write_bytes(Path(source).read_bytes())
     Path(target).chmod(Path(source).stat().st_mode & 0o777)
 
@@ -361,8 +361,8 @@ def _copy(source: str | Path, target: str | Path) -> None:
 def _unfetched(lines: list[str]) -> set[str]:
     """The addresses that SwiftPM began to fetch and did not finish.
 
-    Without a copy of a package, its last message is about the folder of the copy that it could
-    not make, not about the network.
+    If it could not fetch a package, its last message names the folder of the missing copy, not the
+    network.
     """
     begun, done = (
         {line.split()[1] for line in lines if re.match(rf"{word} \S+", line)}
@@ -372,7 +372,7 @@ def _unfetched(lines: list[str]) -> set[str]:
 
 
 def _identities(tree: Path) -> set[str]:
-    """The identities of all packages in what ``swift package show-dependencies`` printed."""
+    """The identities of all packages in the output of ``swift package show-dependencies``."""
     try:
         found = files.decode_json(tree.read_bytes(), dict[str, Any])
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""The Swift toolchain of this machine: whether it can build a bridge, and running it.
+"""The Swift toolchain of this machine: checks that it can build a bridge, and runs it.
 
-SwiftPM puts each of its processes into a separate process group; they all share the
-session. So a build gets a session, and everything in it is killed when the build ends in any way.
+SwiftPM puts each of its processes into a separate process group, but all share the session. So
+every build gets its own session, whose processes are killed when the build ends in any way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import psutil
 
 _QUESTION_S = 120.0
-"""The first call of a tool after an update of Xcode takes a while."""
+"""Seconds; the first call of a tool after an update of Xcode takes long."""
 _LOOK_EVERY_S = 0.2
 _END_GRACE_S = 5.0
 _SWEEPS = 100
@@ -37,8 +37,8 @@ _TAIL_BYTES = 16 * 1024
 _LINE_BYTES = 4 * 1024
 
 _SWIFT_VERSION = re.compile(r"Swift version (?P<version>\d+(\.\d+)*)")
-# The manifests read the first two, and a build for users must not depend on what a developer
-# has set; with the third, macOS claims to be an older one.
+# The manifests read the first two, and a build for users must not depend on a developer's
+# settings. With the third, macOS reports an older version.
 _NOT_PASSED = frozenset({"SPEEDTEST_STUBS", "SPEEDTEST_SWIFT_MODE", "SYSTEM_VERSION_COMPAT"})
 
 INSTALL_TOOLS = "xcode-select --install"
@@ -51,7 +51,7 @@ class BuildTimeoutError(SpeedtestError):
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What builds a bridge.
+    """The compiler that builds a bridge.
 
     Attributes:
         swift: path of the program.
@@ -71,7 +71,7 @@ def check(recipe: SwiftRecipe) -> Toolchain:
         UsageError: something is missing or too old; the hint has the command to type.
     """
     if recipes.is_macos():
-        # Without the tools, /usr/bin/swift exists as well, and opens a dialog when it is called.
+        # /usr/bin/swift exists even without the tools, and then opens a dialog.
         ask("xcode-select", "-p", missing="the Command Line Tools of Xcode are not installed")
     swift = shutil.which("swift")
     if swift is None:
@@ -84,7 +84,7 @@ def check(recipe: SwiftRecipe) -> Toolchain:
     version = found["version"] if found else ""
     if recipes.older(version, recipe.swift):
         raise UsageError(
-            f"{recipe.name} needs Swift {recipe.swift} or newer, and this is {version or identity}",
+            f"{recipe.name} needs Swift {recipe.swift} or newer; this is {version or identity}",
             hint=_UPDATE_TOOLS if recipes.is_macos() else "https://www.swift.org/install",
         )
     if recipes.is_macos() and recipe.sdk:
@@ -98,17 +98,17 @@ def _check_sdk(recipe: SwiftRecipe) -> None:
     )
     if recipes.older(sdk, recipe.sdk):
         raise UsageError(
-            f"{recipe.name} is built with the SDK of macOS {recipe.sdk} or newer, "
-            f"and this is the one of {sdk}",
+            f"{recipe.name} is built with the SDK of macOS {recipe.sdk} or newer; "
+            f"the installed one is {sdk}",
             hint=_UPDATE_TOOLS,
         )
 
 
 def ask(*command: str, missing: str) -> str:
-    """What a tool prints to stdout.
+    """The stdout of a tool.
 
     Raises:
-        UsageError: it is not there or fails: ``missing``.
+        UsageError: it is missing or fails; ``missing`` is the message.
     """
     # Apple's location, for any path.
     program = shutil.which(command[0]) or str(Path("/usr/bin") / command[0])
@@ -156,7 +156,7 @@ def run(
     started: Callable[[psutil.Process], None] = lambda _process: None,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a program to its end, and return its exit status. Nothing of it runs after that.
+    """Run a program to its end, and return its exit status. None of its processes stay.
 
     Args:
         command: the program and its arguments.
@@ -173,12 +173,12 @@ def run(
     """
     until = time.monotonic() + timeout_s
     variables = _for_users(os.environ if environment is None else environment)
-    import psutil  # not at the top: what is installed must be cheap to see
+    import psutil  # not at the top: listing installations must be cheap
 
     with (
         log.open("ab") as stream,
         (stdout or log).open("wb" if stdout else "ab") as output,
-        interrupts.held_back(),  # a process that is not known here could not be killed
+        interrupts.held_back(),  # an unregistered process could not be killed
     ):
         process = _started(command, output, stream, variables)
         try:
@@ -216,7 +216,7 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> None:
 
 
 def end_session(leader: int) -> None:
-    """End every process of a session: the leader may clean up for some seconds, the rest not."""
+    """End every process of a session; only the leader gets some seconds to clean up."""
     if _alive(leader):
         with contextlib.suppress(ProcessLookupError):
             os.kill(leader, signal.SIGINT)  # SwiftPM then stops its compilers
@@ -257,18 +257,18 @@ def _session(leader: int) -> Iterator[psutil.Process]:
 
 
 def tail(log: Path, start: int = 0, *, size: int = _TAIL_BYTES) -> list[str]:
-    """The last lines of a log that have text, without secrets.
+    """The last non-empty lines of a log, without secrets.
 
     Args:
         log: the file.
-        start: where the first line begins, in bytes; earlier ones do not count.
-        size: how much is read at most, in bytes.
+        start: offset of the first line in bytes; earlier lines are ignored.
+        size: most bytes to read.
     """
     try:
         with log.open("rb") as stream:
             begin = max(start, stream.seek(0, os.SEEK_END) - size)
             stream.seek(begin)
-            if begin > start:  # whole lines: half of a secret is not recognized
+            if begin > start:  # keep whole lines: half a secret would not be recognized
                 stream.readline()
             text = stream.read().decode(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Runs uv, with the package index that pip is configured for, and chooses a Python."""
+"""Runs uv with the package index of pip's configuration, and chooses a Python."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mac_whisper_speedtest.privacy import scrub
 
 _LAST_LINES = 6
 NO_INDEX = "UV_NO_INDEX"
-"""Stands for pip's ``no-index``; uv has the option ``--no-index``, but reads no variable for it."""
+"""Represents pip's ``no-index``: uv has an option ``--no-index``, but no variable for it."""
 
 _TRUE_RELEASE = {"SYSTEM_VERSION_COMPAT": "0"}
-"""Without it, macOS 26 says that it is 16.0 to a Python that was built with an older SDK (CPython
-issue 135675); uv asks that Python, and would take wheels for macOS 15."""
+"""Without it, macOS 26 reports version 16.0 to a Python that was built with an older SDK (CPython
+issue 135675); uv asks that Python, and would choose wheels for macOS 15."""
 
 _FULL_DISK = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
 
@@ -30,7 +30,7 @@ _FULL_DISK = re.compile(r"no space left on device|os error 28\b|disk quota excee
 def call(
     *arguments: str | Path, environment: Mapping[str, str] | None = None, visible: bool = False
 ) -> str:
-    """Run uv and return what it printed.
+    """Run uv and return its output.
 
     Args:
         arguments: of uv; its own configuration files are not read.
@@ -57,8 +57,8 @@ def call(
         try:
             printed, errors = process.communicate()
         except BaseException:
-            # subprocess.run waits for a quarter of a second only when it is interrupted, and then
-            # uv may still write into a folder that is being deleted.
+            # After an interrupt, subprocess.run waits only a quarter of a second; uv could then
+            # still write into a folder that is being deleted.
             process.kill()
             process.wait()
             raise
@@ -93,8 +93,8 @@ def version() -> str:
     return metadata.version("uv")
 
 
-# pip's configuration, translated for uv. People set up an index, a certificate or a folder of
-# wheels for pip; uv ignores that. Asking pip itself takes longer than making an environment.
+# pip's configuration, translated for uv. Users configure an index, a certificate or a folder of
+# wheels for pip; uv ignores that. Asking pip itself takes longer than creating an environment.
 
 
 # pip's option -> uv's variable, and its separator of several values.
@@ -113,7 +113,7 @@ def pip_options(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, 
 
     Args:
         environ: variables such as ``PIP_INDEX_URL`` take precedence over every file.
-        files: pip's files, the one that takes precedence last; unreadable ones are ignored.
+        files: pip's files, in ascending order of precedence; unreadable ones are ignored.
     """
     found: dict[str, dict[str, str]] = {section: {} for section in _SECTIONS}
     for file in files:
@@ -135,10 +135,10 @@ def pip_options(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, 
 
 
 def pip_files(environ: Mapping[str, str]) -> list[Path]:
-    """The files that pip reads, the one that takes precedence last; not all of them exist."""
+    """The files that pip reads, in ascending order of precedence; not all exist."""
     home = Path.home()
     if environ.get("PIP_CONFIG_FILE") == os.devnull:
-        return []  # pip's way to disable all of them
+        return []  # this disables all files in pip
     if sys.platform == "darwin":
         library = home / "Library" / "Application Support" / "pip"
         machine = [Path("/Library/Application Support/pip/pip.conf")]
@@ -174,7 +174,7 @@ def for_locking() -> dict[str, str]:
     """The variables of uv for creating a lock: one index, and no other source.
 
     A lock must list all files of a release, for every platform; a folder of wheels or a partial
-    mirror has only some of them.
+    mirror has only some.
     """
     partial = {"UV_INDEX", "UV_FIND_LINKS"}
     return {name: value for name, value in _configured().items() if name not in partial}
@@ -190,7 +190,7 @@ def for_installing(*, find_links: bool = True) -> dict[str, str]:
     variables = _configured()
     if not find_links:
         variables.pop("UV_FIND_LINKS", None)
-    # Like pip, search every index. The hashes prevent that another index slips in a package.
+    # Like pip, search every index. The hashes prevent another index from replacing a package.
     variables["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return variables
 
@@ -244,7 +244,7 @@ def choose_python(recipe: Recipe) -> Python:
     except SpeedtestError as error:
         raise UsageError(
             f"{recipe.name} needs Python {recipe.python}; this is {platform.python_version()}, "
-            "and uv found no other one that fits",
+            "and uv found no other that fits",
             hint="install such a Python where uv finds it; see: uv python list",
         ) from error
     return Python(path, _version_of(path))
