@@ -269,6 +269,8 @@ def _show_classes(paths: Sequence[Path]) -> None:
                 table = sections.board_table(board, off)
                 for part in terminal.most_important(table, console, least=5).parts:
                     console.print(part)
+                if notes := list(sections.board_notes(board)):
+                    console.print(terminal.lines(notes, console, indent=""))
 
 
 # What the commands share

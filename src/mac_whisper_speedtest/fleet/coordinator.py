@@ -48,6 +48,9 @@ _GATHER_S = 0.02
 """How long answers are gathered for one transaction."""
 
 
+_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
+
+
 class SchedulerLostError(SpeedtestError):
     """The connection to the scheduler ended; the ledger says how to go on."""
 
@@ -165,7 +168,7 @@ class _Loop:
     async def _watch(self, key: str, future: Future[Any]) -> None:
         try:
             said: str | BaseException = str(await future)
-        except BaseException as error:  # noqa: BLE001 - of the node; judged where it is settled
+        except (Exception, *_CANCELLED) as error:  # noqa: BLE001 - judged where it is settled
             said = error
         future.release()  # type: ignore[no-untyped-call]
         self.arrived.append((key, said))
@@ -262,7 +265,7 @@ class _Loop:
     def _settle(self, lease: AttemptEntry, address: str, said: str | BaseException) -> None:
         """Record what came back of a delivery."""
         if isinstance(said, BaseException):
-            if isinstance(said, asyncio.CancelledError | concurrent.futures.CancelledError):
+            if isinstance(said, _CANCELLED):
                 self.cut = True  # by Dask's client: the node may go on with it
                 return
             if type(said).__name__ == "KilledWorker":

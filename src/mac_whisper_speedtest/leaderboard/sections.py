@@ -280,7 +280,7 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         "drawing": _drawing(f"plot-{number}", board),
         "most_drawn": _MOST_DRAWN if len(_with_speed(board)) > _MOST_DRAWN else None,
         "rows": board_table(board, off, table_id(number)),
-        "notes": list(_notes(board)),
+        "notes": list(board_notes(board)),
     }
 
 
@@ -397,7 +397,7 @@ def _state(row: BoardRow, state: str, off: Collection[str]) -> Field:
     )
 
 
-def _notes(board: Board) -> Iterator[str]:
+def board_notes(board: Board) -> Iterator[str]:
     """Why there are groups, ties and rows without a rank, and which backends are unavailable."""
     names = row_names(board)
     for group in board.groups:
