@@ -132,7 +132,7 @@ def test_another_file_of_that_name_in_a_bucket_is_not_replaced(bucket: str, tmp_
 def test_what_is_larger_than_any_bundle_is_not_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "LARGEST_BUNDLE", 4)
+    monkeypatch.setattr(storage, "LARGEST_FILE", 4)
     path, name = bundle(tmp_path)
     (tmp_path / "shared").mkdir()
     there = Storage(str(tmp_path / "shared"))

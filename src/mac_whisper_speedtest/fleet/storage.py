@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mac_whisper_speedtest import files, limits
+from mac_whisper_speedtest.bundle.container import LARGEST_FILE
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.fleet import job
 from mac_whisper_speedtest.fleet.job import Delivery, Ending, NodeAnswer
@@ -42,8 +43,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         }
     }
 }
-LARGEST_BUNDLE = 256 << 20
-"""Bytes that are fetched of one name."""
 _BLOCK = 1 << 20
 
 
@@ -134,7 +133,7 @@ class Storage:
         target = into / str(name)
         with files.replacing(target) as out, self._errors(f"fetch {self.address}/{name}"):
             with self._open(name) as stream:
-                found = _copy(stream, out, LARGEST_BUNDLE)
+                found = _copy(stream, out, LARGEST_FILE)
             if found != name.sha256:
                 raise StorageError(
                     f"{self.address}/{name} is damaged: its SHA-256 is {found}",
