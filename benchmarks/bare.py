@@ -2,8 +2,8 @@
 
     python bare.py BACKEND WEIGHTS AUDIO.f32 THREADS PRECISION
 
-Prints ``ready``, then for every line it reads ``seconds WALL CPU``: by a wall clock, and of all the
-process's threads on the processor.
+Prints ``ready``, then for every line that it reads ``seconds WALL CPU``: wall time, and CPU time of
+all threads of the process.
 """
 
 import ctypes
@@ -109,7 +109,7 @@ def whisper_cpp(weights: str, threads: int, precision: str) -> Transcribe:  # no
 
 
 def crispasr(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
-    """The package's class for Whisper; equal work where one window needs no second try."""
+    """The package's class for Whisper; equal work if no window needs a fallback."""
     from crispasr import CrispASR
 
     model = CrispASR(weights)
@@ -123,7 +123,7 @@ def crispasr(weights: str, threads: int, precision: str) -> Transcribe:  # noqa:
 
 
 def preload_blas() -> None:
-    """As the adapters over MLX do: without it MLX's Linux build is no measure of anything."""
+    """As the MLX adapters do; without it MLX's Linux build is not representative."""
     faiss = importlib.util.find_spec("faiss")
     if faiss is None or faiss.origin is None:
         return
@@ -266,7 +266,7 @@ def insanely_fast_whisper(weights: str, threads: int, precision: str) -> Transcr
 
 
 def whisperx(weights: str, threads: int, precision: str) -> Transcribe:
-    # This order, as whoever imports only whisperx has it: with torch first it is 10 % slower.
+    # The order that a user of whisperx alone gets: with torch first it is 10 % slower.
     from whisperx.asr import load_model  # isort: skip
     import torch
 

@@ -1,4 +1,4 @@
-"""How long does it take to say which weights are there, of every backend and model?
+"""How long does it take to check the weights of every backend and model?
 
     python benchmarks/check_models.py [--times 15] [-o FILE.json]
 
@@ -6,14 +6,14 @@ A Hugging Face cache is filled with unrelated repositories (holes of the right s
 branch, links and blobs) and with half of the catalog's own; then the cache-check of every backend
 and model is timed, for several numbers of unrelated repositories:
 
-- warm: the check alone, again and again in one process;
-- cold: the same after the system was made to forget every file it had read, where this user may do
-  that, so that every folder and link is looked up on the disk again;
-- command: `speedtest check-models --verify-method cache-check` from start to end, the interpreter
-  and all imports included;
-- command, cold: likewise after the system forgot everything, Python itself included.
+- warm: the check alone, repeated in one process;
+- cold: the same after the system's file cache was dropped, if this user may do that, so that every
+  folder and link is read from the disk again;
+- command: `speedtest check-models --verify-method cache-check` from start to end, with the
+  interpreter and all imports;
+- command, cold: the same after the file cache was dropped, Python included.
 
-Wanted: a median below 1 s with 50 unrelated repositories.
+Target: a median below 1 s with 50 unrelated repositories.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ UNRELATED = (0, 10, 50, 200, 1000)
 
 
 def hole(path: Path, size: int) -> None:
-    """A file of ``size`` bytes that takes no room."""
+    """A sparse file of ``size`` bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         stream.truncate(size)
 
 
 def repository(cache: Path, name: str, commit: str, files: dict[str, int]) -> None:
-    """A whole repository in the layout of the Hugging Face cache."""
+    """A complete repository in the layout of the Hugging Face cache."""
     folder = cache / f"models--{name.replace('/', '--')}"
     (folder / "refs").mkdir(parents=True, exist_ok=True)
     (folder / "refs" / "main").write_text(commit, encoding="ascii")
@@ -62,7 +62,7 @@ def repository(cache: Path, name: str, commit: str, files: dict[str, int]) -> No
 
 
 def fill(cache: Path, unrelated: int) -> None:
-    """Half of what the catalog pins on the hub, and ``unrelated`` repositories besides."""
+    """Half of the catalog's pinned files on the hub, and ``unrelated`` other repositories."""
     pinned = [row for row in catalog.hosted_weights() if row.repository and row.complete]
     for row in pinned[::2]:
         assert row.revision is not None
@@ -75,7 +75,7 @@ def fill(cache: Path, unrelated: int) -> None:
 
 
 def drop_caches() -> bool:
-    """Have the system forget what it has read; whether that was allowed."""
+    """Drop the system's file cache; return whether that was allowed."""
     os.sync()
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
@@ -85,10 +85,10 @@ def drop_caches() -> bool:
 
 
 def seconds(times: int, *, cold: bool) -> tuple[list[float], int, int]:
-    """What ``times`` checks in this process took, how many rows they had, how many complete."""
+    """Seconds of ``times`` checks in this process, the number of rows, and of complete ones."""
     backends = tuple(registry.installed().values())
     request = CheckRequest(backends, method=CheckMethod.CACHE_CHECK)
-    rows = check_models(request).rows  # what is imported and parsed once is not counted
+    rows = check_models(request).rows  # imports and parsing happen once and are not counted
     taken = []
     for _ in range(times):
         if cold:

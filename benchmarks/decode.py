@@ -1,4 +1,4 @@
-"""How long does an hour of mp3 or m4a take to become 16 kHz samples, beside the ffmpeg binary?
+"""How long does decoding an hour of mp3 or m4a to 16 kHz samples take, compared with ffmpeg?
 
     python benchmarks/decode.py [--ffmpeg PATH] [--minutes 60] [--sessions 3] [--files FOLDER]
                                 [-o FILE.json]
@@ -6,15 +6,14 @@
 The recording behind the built-in clips is repeated for an hour and encoded as stereo mp3 and m4a at
 44.1 kHz, 128 kbit/s. Then each file is decoded, mixed to mono, resampled and written as float32 by
 the tool (a fresh Python that streams `audio.decode.blocks` into a file, as the PCM cache does) and
-by `ffmpeg -ac 1 -ar 16000 -f f32le`, in turn: tool, ffmpeg, ffmpeg, tool. That is one session. Both
-are processes of their own, timed from start to end, so that Python's start counts as well. Printed
-are the ratio tool / ffmpeg over sessions with its 95 % interval (`stats.intervals.of_ratio`), of
-wall time and of processor time, and the highest resident memory of each. Wanted: a wall ratio of at
-most 1.3.
+by `ffmpeg -ac 1 -ar 16000 -f f32le`, in turn: tool, ffmpeg, ffmpeg, tool. That is one session. Each
+is a separate process, timed from start to end, so that Python's start counts too. The script prints
+the ratio tool / ffmpeg over sessions with its 95 % interval (`stats.intervals.of_ratio`), for wall
+time and CPU time, and the highest resident memory of each. Target: a wall ratio of at most 1.3.
 
-ffmpeg resamples with its own swr here, which is quicker and lets more fold back than the tool's
-soxr HQ. Without --ffmpeg it is looked for in PATH; the imageio-ffmpeg wheel holds one as well:
-`python -m venv DIR && DIR/bin/pip install imageio-ffmpeg`.
+ffmpeg resamples with its own swr here, which is faster and lets more aliasing through than the
+tool's soxr HQ. Without --ffmpeg, ffmpeg is searched for in PATH; the imageio-ffmpeg wheel contains
+one too: `python -m venv DIR && DIR/bin/pip install imageio-ffmpeg`.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ with open(sys.argv[2], "wb") as out:
 
 
 class Taken(NamedTuple):
-    """What one decoding took: seconds by the wall and on the processor, and bytes of memory."""
+    """The cost of one decoding: seconds of wall and CPU time, and bytes of memory."""
 
     wall_s: float
     cpu_s: float
@@ -60,7 +59,7 @@ class Taken(NamedTuple):
 
 
 def make(path: Path, minutes: float) -> None:
-    """Encode the built-in reading over and over; ``path``'s suffix says how."""
+    """Encode the built-in reading repeatedly, in the format of ``path``'s suffix."""
     import av
     import numpy as np
     import soxr
@@ -81,13 +80,13 @@ def make(path: Path, minutes: float) -> None:
 
 
 def run(command: list[str]) -> Taken:
-    """Run a program to its end and say what it took."""
+    """Run a program to its end and return its cost."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     peak = 0
     ended = 0
     while not ended:
-        # What wait4 says of memory remembers this script from before exec, so it is asked for.
+        # wait4's peak includes this script before exec, so the memory is read from the process.
         with contextlib.suppress(psutil.Error):
             peak = max(peak, psutil.Process(process.pid).memory_info().rss)
         time.sleep(POLL_S)
@@ -100,7 +99,7 @@ def run(command: list[str]) -> Taken:
 
 
 def session(audio: Path, ffmpeg: str, folder: Path) -> tuple[list[Taken], list[Taken]]:
-    """Tool, ffmpeg, ffmpeg, tool: what each of the two took, twice."""
+    """Tool, ffmpeg, ffmpeg, tool: two costs of each."""
     out = str(folder / "out.f32")
     tool = [sys.executable, "-c", OURS, str(audio), out]
     binary = [ffmpeg, "-v", "error", "-nostdin", "-y", "-i", str(audio)]
@@ -111,7 +110,7 @@ def session(audio: Path, ffmpeg: str, folder: Path) -> tuple[list[Taken], list[T
 
 
 def ratio(sessions: list[tuple[list[Taken], list[Taken]]], clock: str) -> dict[str, float] | None:
-    """Tool over ffmpeg by one of the clocks; None for fewer sessions than an interval needs."""
+    """Tool / ffmpeg by one of the clocks; ``None`` with too few sessions for an interval."""
     rounds = dict(enumerate(sessions))
     ours, theirs = (
         {
@@ -136,7 +135,7 @@ def main() -> int:
     parser.add_argument("--ffmpeg", default=shutil.which("ffmpeg"))
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--sessions", type=int, default=3)
-    parser.add_argument("--files", type=Path, help="Keep the encoded hours here; use those there.")
+    parser.add_argument("--files", type=Path, help="Keep the encoded hours here, and reuse them.")
     parser.add_argument("--output", "-o", type=Path)
     arguments = parser.parse_args()
     if not arguments.ffmpeg:
@@ -176,7 +175,7 @@ def main() -> int:
             }
             results.append(row)
             show(row)
-            if arguments.output:  # after each: what was measured is not lost when the next fails
+            if arguments.output:  # after each, so that a later failure loses nothing
                 document = {
                     "machine": msgspec.to_builtins(describe.describe()),
                     "ffmpeg": version,
@@ -187,7 +186,7 @@ def main() -> int:
 
 
 def show(row: dict[str, Any]) -> None:
-    """Print what was found of one format."""
+    """Print the results of one format."""
     for clock in ("wall", "cpu"):
         found = row[clock]
         words = "three sessions and more give an interval"

@@ -1,12 +1,11 @@
-"""How long does a backend's environment take to make, once its packages have been fetched?
+"""How long does creating a backend's environment take, once its packages have been fetched?
 
     python benchmarks/environments.py [--backend faster-whisper] [--times 5] [--pip-times 1]
                                       [-o FILE.json]
 
-Makes the backend's locked environment in a temporary cache folder, removes it and makes it again,
-again and again, with what uv has in its own cache. Beside that: venv and pip with the same lock and
-pip's cache. Printed are medians in seconds, and how many times as long venv and pip take. Wanted
-for faster-whisper: at most 1 s.
+Creates the backend's locked environment in a temporary cache folder repeatedly, with the packages
+in uv's own cache. For comparison: venv and pip with the same lock and pip's cache. Prints medians
+in seconds, and the ratio of venv and pip to the tool. Target for faster-whisper: at most 1 s.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from mac_whisper_speedtest.machine import describe
 
 
 def managed(recipe: Recipe, times: int) -> list[float]:
-    """Seconds per creation through the tool, everything included that an install call does."""
+    """Seconds per creation through the tool, for the whole install call."""
     environments.install(recipe, notify=print)  # fills uv's cache
     seconds = []
     for _ in range(times):
@@ -46,7 +45,7 @@ def managed(recipe: Recipe, times: int) -> list[float]:
 def plain(requirements: Path, folder: Path, times: int) -> list[float]:
     """Seconds per creation with the standard library's venv and pip, after one that fills a cache.
 
-    pip works from outside: some Pythons cannot put it into an environment.
+    pip runs from outside, because some Pythons cannot install it in an environment.
     """
     seconds = []
     for number in range(times + 1):
@@ -65,7 +64,7 @@ def plain(requirements: Path, folder: Path, times: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure, print, and write the seconds with the machine they come from."""
+    """Measure, print, and write the seconds with a description of the machine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--backend", default="faster-whisper")
     parser.add_argument("--times", type=int, default=5)
@@ -74,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     (backend,) = registry.select([options.backend], registry.installed())
     if not isinstance(backend.recipe, Recipe):
-        sys.exit(f"{backend.name} has no recipe for an environment of its own")
+        sys.exit(f"{backend.name} has no recipe for an environment")
     with tempfile.TemporaryDirectory(prefix="speedtest-environments-") as folder:
         os.environ["SPEEDTEST_CACHE_DIR"] = folder
         ours = managed(backend.recipe, options.times)

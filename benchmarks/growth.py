@@ -1,23 +1,22 @@
-"""How does the work of looking at results grow with what was measured?
+"""How does the time to process results grow with the size of a run?
 
     python benchmarks/growth.py [--only PART] [--other FOLDER] [-o FILE.json]
 
-Runs of known truth are made in a temporary folder, larger each time, and each size is timed in a
-process of its own, three times, of which the shortest counts. Seconds are the processor's, because
-others share the machine:
+Runs of known truth and increasing size are created in a temporary folder. Each size is timed in a
+separate process, three times, of which the shortest counts. Times are CPU seconds, because others
+share the machine:
 
 - utterances: a run of three cells and two rounds on 10, 100, 1000 and 5000 recordings;
 - passes: one recording, up to 100 000 samples in one cell, of which every fiftieth is an outlier;
 - rounds: one recording and three cells in up to 1000 rounds;
 - cells: one recording, two rounds, and up to 100 cells that are ranked;
-- index: a folder of up to 10 000 runs: all of them read, none of them read, one of them found;
+- index: a folder of up to 10 000 runs: all read, none read, one found;
 - leaderboard: up to 1000 bundles, from the files to the pages.
 
-Printed are the seconds of each size, and the exponent of each step, fitted over those sizes that
-took 10 ms at least: time grows with size ** exponent. Wanted: at most 1.1, except where all pairs
-are the answer: every cell is compared with every other, which is marked "(pairs)". With --other,
-the checkout in that folder is timed beside this one, in turn, and ratios other / this are printed
-as well.
+The script prints the seconds for each size, and the exponent of each step, fitted to the sizes that
+took at least 10 ms: time grows with size ** exponent. Target: at most 1.1, except for steps marked
+"(pairs)", which compare every cell with every other. With --other, the checkout in that folder is
+timed in turn with this one, and the ratios other / this are printed too.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ import msgspec
 HERE = Path(__file__).parents[1]
 TIMES = 3
 FLOOR_S = 0.01
-"""What takes less says more of constants than of growth."""
+"""Shorter times show constant costs rather than growth."""
 SIZES = {
     "utterances": (10, 100, 1000, 5000),
     "passes": (1000, 10_000, 100_000),
@@ -85,7 +84,7 @@ def run_of_size(part: str, size: int) -> Any:
 
 
 def sentences(count: int) -> dict[str, str]:
-    """Recording → what is said in it."""
+    """Recording → its text."""
     chance = random.Random(1)
     letters = "abcdefghiklmnoprstuw"
     words = ["".join(chance.choices(letters, k=chance.randint(2, 9))) for _ in range(3000)]
@@ -105,7 +104,7 @@ def misheard(said: dict[str, str], seed: int) -> dict[str, str]:
 
 
 def of_run(part: str, size: int) -> Steps:
-    """The steps of looking at a run of that size."""
+    """The steps of processing a run of that size."""
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.export import files, tables
     from mac_whisper_speedtest.report.html.report import render_report
@@ -168,7 +167,7 @@ def two() -> list[Any]:
 
 
 def of_leaderboard(size: int) -> Steps:
-    """The steps of a leaderboard over so many bundles, of ten kinds of machines."""
+    """The steps of a leaderboard over ``size`` bundles, of ten kinds of machines."""
     from fakes.runs import given
     from mac_whisper_speedtest.bundle import write
     from mac_whisper_speedtest.leaderboard import build, intake, site
@@ -199,7 +198,7 @@ def of_leaderboard(size: int) -> Steps:
 
 
 def measure(part: str, size: int) -> dict[str, float]:
-    """Seconds of each step, the shortest of several times; and the peak of memory in bytes."""
+    """Seconds of each step, the shortest of several; and the peak memory in bytes."""
     sys.path.insert(0, str(Path(os.environ["PYTHONPATH"]).parent / "tests"))
     if part == "index":
         steps = of_index(size)
@@ -220,9 +219,9 @@ def measure(part: str, size: int) -> dict[str, float]:
 
 
 def forget() -> None:
-    """Empty every cache of a function: a small run's texts all fit in, those of a large one do not.
+    """Empty all function caches, as at the start of a command.
 
-    Each size is then timed as by a command, which begins with empty ones.
+    Otherwise a small run, whose texts all fit into the caches, would have an advantage.
     """
     for each in gc.get_objects():
         if isinstance(each, CACHED):
@@ -230,7 +229,7 @@ def forget() -> None:
 
 
 def in_child(checkout: Path, part: str, size: int) -> dict[str, float]:
-    """The same in a process that runs the code of ``checkout``, on a data folder of its own."""
+    """The same in a process with the code of ``checkout`` and a separate data folder."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, __file__, "--part", part, "--size", str(size)],
@@ -250,7 +249,7 @@ def in_child(checkout: Path, part: str, size: int) -> dict[str, float]:
 
 
 def exponent(seconds: dict[int, float]) -> float | None:
-    """The slope of log seconds over log size; ``None`` with fewer than two sizes."""
+    """The slope of log seconds over log size; ``None`` for fewer than two sizes."""
     known = {size: each for size, each in seconds.items() if each >= FLOOR_S}
     if len(known) < 2:
         return None
@@ -262,7 +261,7 @@ def lines(part: str, found: dict[str, dict[int, float]]) -> Iterator[str]:
     """A line per step."""
     for step, seconds in found.items():
         grows = exponent(seconds)
-        said = "too quick to tell" if grows is None else f"exponent {grows:.2f}"
+        said = "too short to judge" if grows is None else f"exponent {grows:.2f}"
         if (part, step) == ("cells", "summarize"):
             said += " (pairs)"
         sizes = ", ".join(f"{size}: {each:.3f} s" for size, each in seconds.items())

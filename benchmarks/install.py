@@ -1,12 +1,11 @@
-"""Is `install.py` quicker with or without `--no-compile`, over the first two commands?
+"""Is `install.py` faster with or without `--no-compile`, including the first two commands?
 
     python benchmarks/install.py [--times 2] [-o FILE.json]
 
-Each way makes an environment of its own in a temporary folder and installs this checkout into it as
-`install.py` does, after one installation that fills pip's cache. Then the imports of a run are made
-twice: those of the command (`speedtest check-models`) and those of its two backends' workers. What
-a run does besides takes equally long either way. Seconds are the processor's, because others share
-the machine.
+For each variant, this checkout is installed into a new environment in a temporary folder, as
+`install.py` does, after one installation that fills pip's cache. Then the imports of a run are
+executed twice: by the command (`speedtest check-models`) and by its two backends' workers. The rest
+of a run takes equally long either way. Times are CPU seconds, because others share the machine.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ WORKERS = ("faster_whisper", "pywhispercpp.model")
 
 
 def seconds(words: Sequence[object], folder: Path) -> float:
-    """Seconds of the processor that a command takes."""
+    """CPU seconds of a command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {name: each for name, each in os.environ.items() if name not in LEFT_OUT}
     environment |= {"SPEEDTEST_CACHE_DIR": str(folder), "SPEEDTEST_DATA_DIR": str(folder)}
@@ -47,7 +46,7 @@ def seconds(words: Sequence[object], folder: Path) -> float:
 
 
 def measure(options: list[str]) -> dict[str, float]:
-    """Seconds of installing, and of the first and the second time that all is imported."""
+    """Seconds of the installation, and of the first and the second import of everything."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         venv.create(folder / "venv", with_pip=True)

@@ -1,11 +1,11 @@
-"""On which systems, and with which Pythons, can each lock be installed?
+"""On which systems and with which Pythons can each lock be installed?
 
     python benchmarks/locks.py [--requirements requirements.lock] [LOCK...]
 
-Asks uv about the wheels of every shipped lock, or of those named, and of a requirements file, for
-every platform and Python; nothing is installed. That needs a network and takes a quarter of an
-hour. Writes the answers beside the recipes and docs/reference/locks.md. Ends with 1 if
-a recipe claims what its lock cannot serve.
+Asks uv about the wheels of every shipped lock, or of the named ones, and of a requirements file,
+for every platform and Python; nothing is installed. This needs a network and takes a quarter of an
+hour. Writes the answers beside the recipes and docs/reference/locks.md. Exits with 1 if a recipe
+claims a target on which its lock cannot be installed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 def main() -> int:
     """Ask, write and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--requirements", type=Path, help="a file that works wherever recipes do")
-    parser.add_argument("locks", nargs="*", help="such as whisperx@3.8.6; the others stay")
+    parser.add_argument("--requirements", type=Path, help="a file that works where the recipes do")
+    parser.add_argument("locks", nargs="*", help="such as whisperx@3.8.6; others are unchanged")
     arguments = parser.parse_args()
     names, given = arguments.locks, arguments.requirements
     shipped = list(lock_targets.shipped_locks())
@@ -45,7 +45,7 @@ def main() -> int:
         problems += lock_targets.excessive(recipe, part, lock_targets.ask(recipe, text))
     lock_targets.write_record(found)
     reference.write(REFERENCE)
-    print("\n".join(problems) or "every recipe claims what its lock serves")
+    print("\n".join(problems) or "every lock can be installed where its recipe claims")
     return bool(problems)
 
 

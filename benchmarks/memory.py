@@ -1,17 +1,17 @@
-"""How much memory do the largest jobs of the parent process hold?
+"""How much memory do the largest jobs of the parent process take?
 
     python benchmarks/memory.py [--minutes 100] [--size medium] [--other FOLDER] [-o FILE.json]
 
-- audio: a folder of recordings of 30 s, so many minutes in all, is decoded, described and written
-  for workers, as before a run's first round;
-- q5_0: a float16 network of that size, made of noise in ggml's format, is quantized and proven, as
-  `speedtest models pull` does for whisper.cpp;
+- audio: a folder of 30 s recordings with a total of --minutes is decoded, described and written for
+  workers, as before a run's first round;
+- q5_0: a float16 network of that size, with random weights in ggml's format, is quantized and
+  verified, as `speedtest models pull` does for whisper.cpp;
 - mlx, mlx-npz, openai: the same network is converted into that format in float32, which changes
-  every tensor, and proven.
+  every tensor, and verified.
 
-Each is a process of its own. Printed are its highest resident memory, the highest that is its own
-(on Linux: without pages of files, which the system takes back when it needs them), and seconds.
-With --other, the checkout in that folder does the same afterwards, with the same files.
+Each job is a separate process. The script prints its peak resident memory, the peak without file
+pages (on Linux; the system can reclaim those), and seconds. With --other, the checkout in that
+folder then does the same jobs with the same files.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def make_audio(folder: Path, minutes: int) -> None:
 
 
 def audio(folder: Path) -> None:
-    """What a run does with its recordings before the first round."""
+    """The work of a run on its recordings before the first round."""
     from mac_whisper_speedtest.accuracy.hallucination import silent_spans
     from mac_whisper_speedtest.audio import select
     from mac_whisper_speedtest.request import Request
@@ -71,7 +71,7 @@ def audio(folder: Path) -> None:
 
 
 class Noise(Mapping[str, Any]):
-    """Tensors of noise, each made when it is asked for; the positions are Whisper's own sines."""
+    """Random tensors, each created on access; the positions are Whisper's sines."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._shapes = shapes
@@ -104,7 +104,7 @@ def make_network(path: Path, size: str) -> None:
 
 
 def convert(source: Path, target: str, precision: str) -> None:
-    """Convert, read back and prove."""
+    """Convert, read back and verify."""
     from mac_whisper_speedtest.convert import conversion
 
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
@@ -122,7 +122,7 @@ JOBS: dict[str, Callable[[Path], None]] = {
 
 
 class Memory:
-    """The highest resident memory while a block runs, in bytes: all of it, and without files."""
+    """The peak resident memory while a block runs, in bytes: in total, and without file pages."""
 
     def __init__(self) -> None:
         self.all = self.own = 0
@@ -148,7 +148,7 @@ class Memory:
 
 
 def in_child(checkout: Path, job: str, place: Path) -> dict[str, float]:
-    """What a job took in a process that runs the code of ``checkout``."""
+    """The cost of a job in a process with the code of ``checkout``."""
     with tempfile.TemporaryDirectory(dir=place.parent) as cache:
         done = subprocess.run(
             [sys.executable, __file__, "--job", job, "--place", str(place)],

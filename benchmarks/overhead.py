@@ -1,18 +1,18 @@
-"""Does measuring through the tool change what is measured?
+"""Does measuring through the tool change the measured times?
 
     python benchmarks/overhead.py [--backend NAME ...] [--sessions 8] [--samples 6]
         [--threads N] [-o FILE.json]
 
-For every backend that is installed, a bare script (bare.py) and a worker of the tool are started
-with the same interpreter, environment, weights, audio and settings, both warmed up, and then asked
-in turn for one transcription each (bare, tool, tool, bare, ...). That is one session; sessions use
-fresh processes, and take turns in who starts and who is asked first. A session's ratio is
-median(tool) / median(bare); printed are the Hodges-Lehmann estimate over sessions on the log scale,
-and the interval that inverts Wilcoxon's signed-rank test (Hollander, Wolfe & Chicken, Nonparametric
-Statistical Methods, 3rd ed., section 3.3), at 95 % or as near above it as so many sessions allow.
-Wanted: 1.00 +/- 0.02.
+For every installed backend, a bare script (bare.py) and a worker of the tool are started with the
+same interpreter, environment, weights, audio and settings. Both are warmed up, and then transcribe
+in turn (bare, tool, tool, bare, ...). That is one session. Sessions use fresh processes, and
+alternate which side starts first and which transcribes first. A session's ratio is
+median(tool) / median(bare). The script prints the Hodges-Lehmann estimate over sessions on the log
+scale, and the interval that inverts Wilcoxon's signed-rank test (Hollander, Wolfe & Chicken,
+Nonparametric Statistical Methods, 3rd ed., section 3.3), at the smallest possible level from 95 %.
+Target: 1.00 +/- 0.02.
 
-The same is printed of processor time (all threads of the process), which other jobs on the machine
+The same is printed for CPU time (all threads of the process), which other jobs on the machine
 disturb less.
 """
 
@@ -54,7 +54,7 @@ PATIENT = Deadlines(load_s=600, warmup_s=1800, transcribe_s=1800)
 
 
 class Sample(NamedTuple):
-    """Seconds of one transcription: by a wall clock, and on the processor."""
+    """Seconds of one transcription: wall time and CPU time."""
 
     wall_s: float
     cpu_s: float
@@ -99,7 +99,7 @@ class Bare:
 
 
 class Session:
-    """What both sides are started with, and how often they are asked."""
+    """The input of both sides, and the number of samples."""
 
     def __init__(self, backend: Backend, pcm: Path, samples: int, threads: int) -> None:
         self._backend, self._pcm, self._samples, self._threads = backend, pcm, samples, threads
@@ -110,9 +110,9 @@ class Session:
     def run(self, number: int) -> tuple[list[Sample], list[Sample]]:
         """Samples of the bare script and of the tool, one by one in turn.
 
-        Of two equal processes the one that started first was 1.7 % slower here, and whoever is
-        asked second finds the machine's memory in another state. So ``number`` decides who starts
-        first and who is asked first: every combination comes once in four sessions.
+        Of two equal processes, the one that started first was 1.7 % slower here, and the one that
+        transcribes second finds the machine's memory in another state. So ``number`` decides which
+        side starts first and which transcribes first: four sessions have every combination once.
         """
         tool_asked_first, tool_starts_first = number % 2 == 0, number // 2 % 2 == 0
         tool: list[Sample] = []
@@ -167,7 +167,7 @@ class Session:
         return Worker(self._launch(scratch), PATIENT)
 
     def _load(self, worker: Worker) -> str:
-        """Have it import and load; the precision that it computes in."""
+        """Have it import and load; return the precision in which it computes."""
         worker.hello()
         weights = self._weights
         model = ModelParams(weights.model, str(weights.path), weights.format)
@@ -178,7 +178,7 @@ def signed_rank_interval(values: list[float]) -> tuple[float, float, float, floa
     """Hodges-Lehmann estimate, interval, and the interval's exact confidence."""
     n = len(values)
     walsh = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2))
-    # How many of the 2^n sign patterns give each rank sum.
+    # Rank sum → number of the 2^n sign patterns that give it.
     counts = [1] + [0] * (n * (n + 1) // 2)
     for rank in range(1, n + 1):
         for total in range(len(counts) - 1, rank - 1, -1):
@@ -225,7 +225,7 @@ def _words(found: Any) -> str:
 
 
 def _ratio(taken: list[tuple[list[Sample], list[Sample]]], clock: str) -> dict[str, float | None]:
-    """Tool over bare script by one of the clocks, with its interval."""
+    """Tool / bare script by one of the clocks, with its interval."""
     medians = [
         [statistics.median(getattr(each, clock) for each in side) for side in pair]
         for pair in taken
@@ -269,7 +269,7 @@ def main() -> int:
                 print(f"{backend.name}: {error.message}, left out")
                 continue
             results.append(row)
-            # After each backend: what was measured is not lost when a later one fails.
+            # After each backend, so that a later failure loses nothing.
             if arguments.output:
                 document = {"machine": msgspec.to_builtins(describe.describe()), "results": results}
                 text = json.dumps(document) + "\n"

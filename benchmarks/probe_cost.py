@@ -1,19 +1,19 @@
-"""Does metering change what is metered?
+"""Does metering change the metered times?
 
     python benchmarks/probe_cost.py [--backend NAME] [--sessions 8] [--samples 6] [--json FILE.json]
 
 Three answers, for one backend with tiny.en on the clip "short":
 
-- what each probe takes before and after a span (begin, end), which is outside of the timed call;
-- what the tool's process computes *during* timed calls, as a share of the machine's cores, with
+- the time of each probe before and after a span (begin, end), which is outside the timed call;
+- the CPU time of the tool's process *during* timed calls, as a share of the machine's cores, with
   all probes and the thread that polls GPU memory, and without any: time that the worker can lose;
-- the worker's own time of a call with all probes over that of one without: in each session one
-  worker is asked in turn (with, without, without, with, ...). A session's ratio is the median over
-  its pairs; printed are the estimate and the interval over sessions on the log scale
-  (stats/intervals.py). Required: below 1.005.
+- the worker's own time of a call with all probes / without: in each session one worker is called in
+  turn (with, without, without, with, ...). A session's ratio is the median over its pairs. The
+  script prints the estimate and the interval over sessions on the log scale (stats/intervals.py).
+  Required: below 1.005.
 
-Where there is no NVIDIA driver the polling thread asks a stand-in that reads as many files as the
-driver would be asked questions.
+Without an NVIDIA driver, the polling thread uses a stand-in that reads one file for each query of
+the driver.
 """
 
 from __future__ import annotations
@@ -61,22 +61,22 @@ PATIENT = Deadlines(load_s=600, warmup_s=1800, transcribe_s=1800)
 
 
 class StandIn(Nvml):
-    """One GPU whose driver answers after reading a file: about as long as an ioctl takes."""
+    """One GPU whose driver answers after reading a file, which takes about as long as an ioctl."""
 
     def __init__(self) -> None:
-        """There is nothing to open."""
+        """Open nothing."""
         self.gpus = (Gpu("gpu0", "", None, None, None),)
 
     def used_bytes(self, gpu: Gpu) -> int:  # noqa: ARG002
-        """Bytes, of something."""
+        """Any number of bytes."""
         return len(Path("/etc/hosts").read_bytes())
 
     def processes(self, gpu: Gpu) -> dict[int, int | None]:  # noqa: ARG002
-        """One process, with bytes of something."""
+        """One process, with any number of bytes."""
         return {os.getpid(): len(Path("/etc/hosts").read_bytes())}
 
     def gpu_of(self, used: UsedGpu | None) -> Gpu | Unknown:  # noqa: ARG002
-        """The one GPU, whatever the worker computes on."""
+        """The only GPU, for any device of the worker."""
         return self.gpus[0]
 
 
@@ -85,8 +85,8 @@ class Side:
     """Timed calls with or without probes.
 
     Attributes:
-        seconds: the worker's own, one per call.
-        tool_share: what the tool's process computed during the call, in cores.
+        seconds: by the worker's clock, one per call.
+        tool_share: CPU use of the tool's process during the call, in cores.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -139,7 +139,7 @@ def metered(take: Callable[[], float], side: Side, probes: list[Probe], target: 
 
 
 def session(backend: Backend, pcm: Path, samples: int, *, first: bool) -> tuple[Side, Side]:
-    """Calls with probes and without, in turn; ``first`` says which side begins."""
+    """Calls with and without probes, in turn; ``first``: whether the side with probes begins."""
     probed, plain = Side(), Side()
     with ready_worker(backend, pcm) as (pid, take):
         probes = all_probes()
@@ -184,7 +184,7 @@ def edges(pid: int) -> list[dict[str, float | str]]:
 
 
 def ratio(sessions: list[tuple[Side, Side]]) -> dict[str, float | None]:
-    """With probes over without, by the worker's clock."""
+    """With probes / without, by the worker's clock."""
     logs = [
         statistics.median(
             math.log(probed / plain)
@@ -202,7 +202,7 @@ def ratio(sessions: list[tuple[Side, Side]]) -> dict[str, float | None]:
 
 
 def shares(sessions: list[tuple[Side, Side]]) -> dict[str, float]:
-    """The tool's processor time during calls, as a share of all cores."""
+    """The tool's CPU time during calls, as a share of all cores."""
     cores = os.cpu_count() or 1
     with_probes = [share for side, _ in sessions for share in side.tool_share]
     without = [share for _, side in sessions for share in side.tool_share]
@@ -253,7 +253,7 @@ def main() -> int:
                 flush=True,
             )
             found, part = ratio(taken), shares(taken)
-            if arguments.json:  # after each session: what was measured is not lost
+            if arguments.json:  # after each session, so that a later failure loses nothing
                 document = {
                     "machine": msgspec.to_builtins(describe.describe()),
                     "backend": backend.name,

@@ -3,10 +3,10 @@
     python benchmarks/run_time.py [--backend NAME ...] [--model tiny.en] [-o FILE.json]
         [-- OPTION ...]
 
-Runs `speedtest run` as a user does, in a data folder of its own, and adds up the journal. Printed
-are the wall time of the whole command, its ratio to what it is for (starting processes, importing,
-loading, warming up, timing: the tool's own clock around each call), and the share of each part.
-Wanted is a ratio of at most 1.05. Options after `--` go to the command.
+Runs `speedtest run` as a user does, in a separate data folder, and adds up the journal. The script
+prints the wall time of the whole command, its ratio to the necessary work (starting processes,
+importing, loading, warming up, timing: by the tool's clock around each call), and the share of each
+part. Target: a ratio of at most 1.05. Options after `--` go to the command.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parts(lines: list[TimedEvent]) -> dict[str, float]:
             found["warm-up" if event.kind == "warmup" else "timed"] += event.wall_s
             since_s -= event.wall_s
         elif isinstance(event, s.Effective):
-            # A call's answer is recorded after its settings: their time is that of the call.
+            # A call's answer is recorded after its settings, so both belong to the call.
             now_s -= since_s
             continue
         ending = isinstance(event, s.WorkerEnded)

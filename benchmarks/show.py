@@ -1,11 +1,11 @@
-"""How long does it take to look at a run again, beside what Python and the libraries need alone?
+"""How long does it take to show a run again, compared with starting Python and its libraries?
 
     python benchmarks/show.py [--times 7] [--other CHECKOUT] [-o FILE.json]
 
-A sealed run of six cells, 500 recordings and two rounds is made in a temporary folder. Each command
-is a process of its own, in turn with the others; printed are the shortest times of the processor,
-because others share the machine: of Python alone, of Python with the libraries that `show` draws
-with, of `show`, and of `report` to a page.
+A sealed run of six cells, 500 recordings and two rounds is created in a temporary folder. Each
+command is a separate process, in turn with the others. The script prints the shortest CPU times,
+because others share the machine: of Python alone, of Python with the libraries of `show`, of
+`show`, and of `report` to a page.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOOL = ["-m", "mac_whisper_speedtest"]
 
 
 def seconds(words: list[str], environment: dict[str, str]) -> float:
-    """Seconds of the processor that Python needs for these words."""
+    """CPU seconds of Python with these arguments."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *words], env=environment, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,20 +1,20 @@
-"""Do the intervals and verdicts hold? Simulated machines on which the truth is known.
+"""Are the intervals and verdicts right? Simulated machines with a known truth.
 
     python benchmarks/statistics.py [--reps 1000] [--seed 1] [--json FILE.json [--resume]]
 
-A world is a way in which a machine disturbs what is measured on it: noise of processes and of the
-samples inside them, rounds that are slow for everybody, outliers, two modes, drift. In each, many
-runs are made of cells that are equal, or of which one is slower by 5 %, and judged by the rules of
-``scoring``, beside two that people use: the means of three samples of one process each, and Welch's
+A world is a way in which a machine disturbs measurements: noise of processes and of the samples
+inside them, rounds that are slow for all cells, outliers, two modes, drift. In each world, many
+runs are simulated with equal cells, or with one cell slower by 5 %. They are judged by the rules of
+``scoring`` and by two common rules: the means of three samples of one process each, and Welch's
 test on all samples pooled as if they were independent.
 
-- fixed: so many rounds, decided beforehand;
-- default: without `--rounds`; also for the difference that such runs say they could have found;
+- fixed: a number of rounds decided beforehand;
+- default: without `--rounds`; also the difference that such runs report as detectable;
 - precision, budget: the rules of `--ci-width` and `--budget` (stats/stopping.py);
-- power: a cell that takes 1.05 times as long, and how often it is called SLOWER;
-- floor: how often the noise floor of one A/A run is passed by a second one.
+- power: how often a cell that takes 1.05 times as long is called SLOWER;
+- floor: how often a second A/A run exceeds the noise floor of the first.
 
-Wanted: coverage of at least 93 % where rounds are independent (all worlds but the last), false
+Target: coverage of at least 93 % where rounds are independent (all worlds but the last), false
 verdicts on equal cells in at most 5 %, power of at least 0.9 with `--ci-width 2%`, and on a quiet
 machine by default, for at most 1.5 times the rounds.
 """
@@ -52,7 +52,7 @@ from mac_whisper_speedtest.stats.ranking import Verdict
 SLOWER_BY = 1.05
 FIXED = (3, 6, 12, 24)
 DEARER = 4
-"""Runs of six cells by a rule are ranked at every look: simulated a quarter as often as others."""
+"""Divisor of the number of simulated runs with a stopping rule, which are ranked at every look."""
 PRECISIONS = (0.02, 0.05)
 JUDGED = {Verdict.FASTER, Verdict.SLOWER}
 Measure = Callable[[Machine], tuple[float, bool | None]]
@@ -60,21 +60,21 @@ Measure = Callable[[Machine], tuple[float, bool | None]]
 
 @dataclass
 class Row:
-    """Shares of simulated runs; ``None`` where the question does not arise.
+    """Shares of simulated runs; ``None`` if a question does not apply.
 
     Attributes:
-        rule: how the run was made, or who judged it.
+        rule: of stopping or of judging.
         world: the noise.
-        cells: how many.
+        cells: their number.
         median: a cell's interval contains its median.
         ratios: all intervals of the ranking contain the true ratio.
-        apart: any two equal cells are told apart at a margin of 0.
+        apart: any two equal cells differ at a margin of 0.
         verdict: any two equal cells get FASTER or SLOWER at a margin of 2 %.
         found: the slower cell is called SLOWER at a margin of 2 %.
-        reps: how many runs were simulated.
+        reps: number of simulated runs.
         rounds: mean rounds of a cell.
-        most: the same in the run with the most.
-        could: the difference that the run says it could have found, the usual one of its cells.
+        most: the same in the run with the most rounds.
+        could: the difference that the run reports as detectable, the median over its cells.
         reached: the rule ended before its maximum.
     """
 
@@ -95,7 +95,7 @@ class Row:
 
 @dataclass
 class Shares:
-    """Means of whatever is put in, by name."""
+    """Means of the added values, by name."""
 
     sums: dict[str, list[float]] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ class Shares:
 
 
 def judged(run: Machine, level: float, truth: float | None) -> dict[str, float | None]:
-    """How the rules of ``scoring`` fare on one run of cells whose speeds are known."""
+    """Results of the rules of ``scoring`` for one run of cells with known speeds."""
     strict = ranking.rank(run.rtf, margin=0.0, level=level)
     loose = ranking.rank(run.rtf, margin=ranking.MARGIN, level=level)
     could = [stopping.detectable(loose, name) for name in run.names]
@@ -145,7 +145,7 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
 
 
 def mean_of_three(run: Machine, margin: float) -> list[Verdict]:
-    """What the means of the first process' samples say of each pair; there is no interval."""
+    """Verdicts for each pair by the means of the first process's samples, without intervals."""
     means = [statistics.fmean(run.samples[name][0]) for name in run.names]
     return [
         ranking.verdict_of(intervals.Interval(a / b, a / b, a / b, 0.5, 1), margin)
@@ -155,7 +155,7 @@ def mean_of_three(run: Machine, margin: float) -> list[Verdict]:
 
 
 def welch(run: Machine, margin: float) -> list[Verdict]:
-    """What Welch's interval says of each pair, on the logs of all samples of all processes."""
+    """Verdicts for each pair by Welch's interval, on the logs of all samples of all processes."""
     logs = [
         [math.log(each) for process in run.samples[name] for each in process] for name in run.names
     ]
@@ -176,7 +176,7 @@ def welch(run: Machine, margin: float) -> list[Verdict]:
 
 
 def one_spread(run: Machine, margin: float) -> list[Verdict]:
-    """What Student's t says of each pair, with one spread for all pairs and its many degrees."""
+    """Verdicts for each pair by Student's t, with one common spread and its many degrees."""
     pairs = [(a, b) for index, a in enumerate(run.names) for b in run.names[:index]]
     logs = [intervals.log_ratios(run.rtf[a], run.rtf[b]) for a, b in pairs]
     rounds = len(logs[0])
@@ -210,7 +210,7 @@ def simulate(
     slower: float = 1.0,
     truth: float | None = None,
 ) -> Row:
-    """Many runs made by ``measure``, which gives the level to judge at and whether it was met."""
+    """Many runs by ``measure``, which returns the level of the judgment and whether it was met."""
     shares = Shares()
     for _ in range(reps):
         run = Machine(world, speeds(cells, slower), rnd)
@@ -229,7 +229,7 @@ def otherwise(
     judges: Mapping[str, Judge],
     cells: int = 2,
 ) -> list[Row]:
-    """Runs of so many rounds, judged by rules that this program does not have."""
+    """Runs of a fixed number of rounds, judged by rules that this tool does not use."""
     shares = {name: Shares() for name in judges}
     for _ in range(reps):
         run = Machine(world, speeds(cells, slower), rnd)
@@ -249,7 +249,7 @@ def otherwise(
 
 
 def floor_passed(world: World, rounds: int, reps: int, rnd: random.Random) -> Row:
-    """How often two A/A runs on one machine: the second lies beyond the floor of the first."""
+    """How often the second of two A/A runs on one machine exceeds the floor of the first."""
     shares = Shares()
     for _ in range(reps):
         runs = [Machine(world, [1.0, 1.0], rnd) for _ in range(2)]
@@ -278,8 +278,8 @@ def default(margin: float = ranking.MARGIN) -> Measure:
     return lambda run: (by_default(run, margin), None)
 
 
-def by_precision(wanted: float) -> Measure:
-    return lambda run: (intervals.LEVEL, precision(run, wanted))
+def by_precision(width: float) -> Measure:
+    return lambda run: (intervals.LEVEL, precision(run, width))
 
 
 def by_budget(margin: float, *, spend: bool = True) -> Measure:
@@ -297,7 +297,7 @@ def equal_cells(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
         yield simulate("default", world, cells, reps, rnd, measure=default(), truth=truth)
         yield simulate("default, margin 0%", world, cells, reps, rnd, measure=default(0.0))
         for rule, measure in (
-            *((f"--ci-width {wanted:.0%}", by_precision(wanted)) for wanted in PRECISIONS),
+            *((f"--ci-width {width:.0%}", by_precision(width)) for width in PRECISIONS),
             ("--budget, margin 2%", by_budget(ranking.MARGIN)),
             ("--budget, margin 0%", by_budget(0.0)),
             ("the same, every look at 95 %", by_budget(0.0, spend=False)),
@@ -353,14 +353,14 @@ def line(row: Row) -> str:
 
 
 def simulated(unit: tuple[str, World, argparse.Namespace]) -> list[Row]:
-    """One world's rows of one table; its own seed makes them the same in any order."""
+    """One world's rows of one table; a separate seed makes them independent of the order."""
     table, world, arguments = unit
     rnd = random.Random(f"{arguments.seed} {table} {world.name}")
     return list(TABLES[table](world, arguments.reps, rnd))
 
 
 def kept(arguments: argparse.Namespace) -> dict[str, list[Row]]:
-    """The rows that an interrupted simulation of the same size and seed left behind."""
+    """The rows of an interrupted simulation of the same size and seed."""
     if arguments.resume and arguments.json and arguments.json.exists():
         before = json.loads(arguments.json.read_text(encoding="utf-8"))
         if (before["reps"], before["seed"]) == (arguments.reps, arguments.seed):
@@ -390,7 +390,7 @@ def main() -> int:
         for (table, _, _), rows in zip(units, pool.map(simulated, units), strict=True):
             tables[table] += rows
             print("\n".join(line(row) for row in rows), flush=True)
-            # After each world: what was simulated is not lost when a later one is interrupted.
+            # After each world, so that a later interruption loses nothing.
             if arguments.json:
                 document = {
                     "machine": msgspec.to_builtins(describe.describe()),

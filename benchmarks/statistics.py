@@ -1,12 +1,11 @@
-# ruff: noqa: A005  (the name is the one that people look for)
-"""Do the intervals and verdicts hold?
+# ruff: noqa: A005  (users look for this name)
+"""Are the intervals and verdicts right?
 
     python benchmarks/statistics.py [--reps 1000] [--json FILE.json]
 
-The program itself is simulation.py, beside this file; the machines that it simulates are in
-tests/fakes/worlds.py. The standard library has a module of this name too, and Python
-looks into a script's own folder first: a script in this folder that imports ``statistics`` finds
-this file, and gets the other one.
+The program is simulation.py in this folder; its simulated machines are in tests/fakes/worlds.py.
+The standard library has a module of this name too, and Python searches a script's folder first. A
+script in this folder that imports ``statistics`` finds this file, which returns the standard one.
 """
 
 import importlib.util
@@ -24,5 +23,5 @@ else:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[__name__] = module  # what the import returns when this file has run
+    sys.modules[__name__] = module  # the result of the import
     spec.loader.exec_module(module)

@@ -1,19 +1,19 @@
-"""What does it cost to keep a million samples, and to find something among them?
+"""What does it cost to store a million samples, and to search them?
 
     python benchmarks/store.py [--runs 500] [--cells 10] [--samples 200] [-o FILE.json]
 
-Runs are made in a temporary folder, as `speedtest run` writes them: a manifest and a journal each.
-Then are timed:
+Runs are created in a temporary folder, as `speedtest run` writes them: a manifest and a journal
+each. The timed operations:
 
-- append: one line of a journal from the event to the disk, and how much of it waits for the disk;
-- reindex: the index from nothing, by reading every run and computing every figure;
-- refresh: the index when nothing has changed, which every command begins with;
+- append: one line of a journal from the event to the disk, and its wait for the disk;
+- reindex: a new index, by reading every run and computing every figure;
+- refresh: the check of an unchanged index, with which every command begins;
 - leaderboard: the best of every backend and model in each kind of machine, by the index;
 - list: every run's row; tag and id: the newest and the oldest run by `directory.find`, which reads
   manifests and no index.
 
-Each part is a process of its own, so that its peak memory is its own. Wanted: a leaderboard in less
-than 1 s, and a peak memory that does not grow with the number of runs.
+Each part is a separate process with its own peak memory. Target: a leaderboard in less than 1 s,
+and a peak memory that does not grow with the number of runs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TIMES = 15
 
 
 def make(runs: int, cells: int, samples: int) -> dict[str, Any]:
-    """Write the runs, without waiting for the disk at each line: nothing is lost but time."""
+    """Write the runs without waiting for the disk at each line, which saves time."""
     backends = [FakeCell(f"backend-{number}") for number in range(cells)]
     encoder = msgspec.json.Encoder()
     size = 0
@@ -72,7 +72,7 @@ def make(runs: int, cells: int, samples: int) -> dict[str, Any]:
 
 
 def append() -> dict[str, Any]:
-    """Seconds per line, and the part of them that waited for the disk."""
+    """Seconds per line, and the seconds of it that waited for the disk."""
     sync, in_sync = files.sync, 0.0
 
     def timed(handle: Any) -> None:
@@ -98,7 +98,7 @@ def append() -> dict[str, Any]:
 
 
 def reindex() -> dict[str, Any]:
-    """The index from nothing."""
+    """A new index."""
     with open_index(refresh=False) as index:
         began, began_cpu = time.perf_counter(), time.process_time()
         done = index.refresh(everything=True)
@@ -115,7 +115,7 @@ def reindex() -> dict[str, Any]:
 
 
 def query() -> dict[str, Any]:
-    """What people ask of an index that is there."""
+    """Common queries of an existing index."""
     with open_index(refresh=False) as index:
         hardware = {row.number: row.hardware for row in index.runs()}
 
@@ -140,7 +140,7 @@ def query() -> dict[str, Any]:
 
 
 def times(action: Callable[[], object]) -> list[float]:
-    """Seconds of each of several calls, after one that is not counted."""
+    """Seconds of several calls, after one that is not counted."""
     action()
     taken = []
     for _ in range(TIMES):
@@ -151,7 +151,7 @@ def times(action: Callable[[], object]) -> list[float]:
 
 
 def in_child(arguments: argparse.Namespace, part: str) -> dict[str, Any]:
-    """What one part found, and how much memory it took."""
+    """The results of one part, and its memory."""
     sizes = [f"--{name}={getattr(arguments, name)}" for name in ("runs", "cells", "samples")]
     done = subprocess.run(
         [sys.executable, __file__, *sizes, "--part", part], capture_output=True, check=False
