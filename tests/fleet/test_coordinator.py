@@ -217,6 +217,33 @@ async def test_a_job_that_its_only_node_refuses_has_failed(fleet: FakeFleet) -> 
 
 
 @in_a_fleet
+async def test_a_failed_job_is_tried_again_when_it_is_asked_for_again(fleet: FakeFleet) -> None:
+    job = fleet.job("nap 0 refused", on=("node=mini",))
+    await fleet.join("mini")
+    for _ in range(2):
+        await fleet.run([job])
+        assert fleet.states() == ["failed"]
+        fleet.ledger.retry(job.id)
+        assert fleet.states() == ["queued"]
+        assert fleet.ledger.refusals() == set()
+
+    assert fleet.attempts() == [(1, "mini", "refused"), (2, "mini", "refused")]
+
+
+@in_a_fleet
+async def test_a_ledger_that_is_lost_is_made_again_from_storage(fleet: FakeFleet) -> None:
+    await fleet.join("mini")
+    jobs = [fleet.job(), fleet.job(repetition=1)]
+    await fleet.run(jobs)
+    fleet.ledger = Ledger(fleet.to.parent / "new.sqlite")
+
+    await fleet.run([*jobs, fleet.job(repetition=2)])
+
+    assert fleet.states() == ["done"] * 3
+    assert fleet.attempts() == [(1, "mini", "done")]
+
+
+@in_a_fleet
 async def test_a_node_that_leaves_with_a_job_loses_it_to_another(fleet: FakeFleet) -> None:
     air = await fleet.join("air")
     notes = Notes()

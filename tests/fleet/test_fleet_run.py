@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -23,9 +24,11 @@ from fakes import parks
 from fleet.conftest import Serving, new_node
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.bundle import write
+from mac_whisper_speedtest.cli import fleet_progress
 from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.fleet import agent, job
 from mac_whisper_speedtest.fleet.job import Delivery, Ending, NodeAnswer
+from mac_whisper_speedtest.fleet.policy import FleetProgress
 from mac_whisper_speedtest.fleet.storage import BundleName, Storage
 from mac_whisper_speedtest.results.directory import RunDirectory
 
@@ -246,6 +249,37 @@ def test_a_bundle_that_is_refused_is_named_and_kept(
     assert "1 bundle is a run of this machine (0 new), 2 are not" in done.out
     assert evil.exists()
     assert broken.exists()
+
+
+class FakeTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_lines_are_rewritten_and_what_went_wrong_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = FakeTerminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    shown = fleet_progress.observer(quiet=False)
+    work = job.Job(request={"models": ["tiny.en"], "backends": ["a", "b"]}, to="/x", on=("os=x",))
+    progress = FleetProgress(
+        jobs=40, done=12, failed=1, cells=80, cells_done=24, busy={"mini": work.id},
+        connected=["air", "mini"], left_s=600.0, waits=["waits for memory>=64G: ..."],
+    )  # fmt: skip
+
+    shown.changed(progress)
+    shown.ended(work, "mini", "done", "")
+    shown.ended(work, "mini", "not ready", "on battery\x1b[2J")
+    shown.close()
+
+    text = terminal.getvalue()
+    assert "12 of 40 jobs, 1 failed, 24 of 80 cells, 1 of 2 nodes busy, about 10 min" in text
+    assert "mini measures\nwaits for memory>=64G: ...\n" in text
+    assert "not ready on mini: tiny.en (a, b) on os=x: on battery" in text
+    assert "\x1b[2J" not in text
+    assert "done on" not in text
+    assert text.endswith("\x1b[J")
 
 
 def test_an_option_of_one_machine_and_a_wrong_constraint_are_refused_at_once(

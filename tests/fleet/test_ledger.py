@@ -60,7 +60,7 @@ class LedgerUnderFire(RuleBasedStateMachine):
         self.added: dict[str, Job] = {}
         self.leased: dict[str, list[int]] = {}
         self.in_storage: set[str] = set()
-        self.known: dict[tuple[str, int], str] = {}
+        self.forgiven: dict[str, int] = {}
 
     def opened(self) -> Ledger:
         return Ledger(self.folder / "fleet" / "ledger.sqlite", clock=lambda: self.now)
@@ -123,6 +123,13 @@ class LedgerUnderFire(RuleBasedStateMachine):
         assert [each.name for each in found] == [str(name)] * first
         self.in_storage.add(str(name))
 
+    @rule(job=jobs)
+    def retry(self, job: str) -> None:
+        """Only what has failed is queued again."""
+        if {each.id: each.state for each in self.ledger.jobs()}[job] is JobState.FAILED:
+            self.forgiven[job] = max(self.leased[job])
+        self.ledger.retry(job)
+
     @rule()
     def other_coordinator(self) -> None:
         self.ledgers.reverse()
@@ -168,7 +175,11 @@ class LedgerUnderFire(RuleBasedStateMachine):
         bundles = {each.job for each in self.ledger.bundles()}
         leased = {each.job for each in self.ledger.attempts(ended=False)}
         for job, each in found.items():
-            own = [entry for entry in self.ledger.attempts() if entry.job == job]
+            own = [
+                entry
+                for entry in self.ledger.attempts()
+                if entry.job == job and entry.number > self.forgiven.get(job, 0)
+            ]
             crashes = sum(entry.state == Ending.CRASHED for entry in own)
             refused = {f"node={entry.node}" for entry in own if entry.state == Ending.REFUSED}
             failed = crashes >= MOST_CRASHES or bool(refused & set(self.added[job].on))

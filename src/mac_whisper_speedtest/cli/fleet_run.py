@@ -61,8 +61,8 @@ def run(
     go into the storage --to, and from there into the runs of this machine, checked and recomputed.
 
     Ctrl-C and a crash lose nothing: the nodes go on, and the same command again goes on with what
-    is left. When all is done, it only shows the results; --campaign makes the same request new
-    work.
+    is left, failed jobs included. When all is done, it only shows the results; --campaign makes
+    the same request new work.
 
     \b
     speedtest fleet run --model small --to /Volumes/bench
@@ -138,7 +138,10 @@ async def _measured(
     while True:
         try:
             async with network.connect(settings) as client:
-                jobs = jobs or _first_jobs(ledger, jobs_of, await network.nodes(client))
+                if not jobs:
+                    jobs = _first_jobs(ledger, jobs_of, await network.nodes(client))
+                    for each in jobs:
+                        ledger.retry(each.id)
                 wait_s = 1.0
                 await coordinator.run_jobs(
                     ledger,

@@ -40,7 +40,8 @@ CREATE TABLE jobs (
     repetition INTEGER NOT NULL,
     job BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('queued', 'leased', 'done', 'failed')),
-    reason TEXT NOT NULL DEFAULT ''
+    reason TEXT NOT NULL DEFAULT '',
+    forgiven INTEGER NOT NULL DEFAULT 0 -- the last attempt whose ending is not held against it
 ) STRICT;
 CREATE INDEX jobs_by_state ON jobs (state);
 CREATE TABLE attempts (
@@ -218,7 +219,8 @@ class Ledger:
             yield
         except sqlite3.Error as error:
             message = f"cannot use the ledger {self.path}: {error}"
-            raise StorageError(message, hint=files.CHECK_FOLDER) from error
+            hint = f"{files.CHECK_FOLDER}; if it is damaged, remove it: storage has what is done"
+            raise StorageError(message, hint=hint) from error
 
     # What happens
 
@@ -316,6 +318,16 @@ class Ledger:
                 self._judge(job, "")
         return new
 
+    def retry(self, job: str) -> None:
+        """Queue a failed job again; how its attempts ended so far is not held against it."""
+        with self.batch():
+            self._sql.execute(
+                "UPDATE jobs SET state = 'queued', forgiven ="
+                " (SELECT max(number) FROM attempts WHERE job = id)"
+                " WHERE id = ? AND state = 'failed'",
+                (job,),
+            )
+
     def see(self, nodes: Mapping[str, Mapping[str, Any]]) -> None:
         """Note that these nodes are connected now, with their labels."""
         with self.batch():
@@ -347,9 +359,11 @@ class Ledger:
         (bundles,) = self._sql.execute(
             "SELECT count(*) FROM bundles WHERE job = ?", (job,)
         ).fetchone()
-        states = list(
-            self._sql.execute("SELECT state, 'node=' || node FROM attempts WHERE job = ?", (job,))
-        )
+        states = self._sql.execute(
+            "SELECT state, 'node=' || node FROM attempts WHERE job = ?1"
+            " AND number > (SELECT forgiven FROM jobs WHERE id = ?1)",
+            (job,),
+        ).fetchall()
         crashes = [state for state, _ in states].count(Ending.CRASHED)
         refusing = {node for state, node in states if state == Ending.REFUSED}
         if any(state == LEASED for state, _ in states):
@@ -395,14 +409,17 @@ class Ledger:
     def refusals(self) -> set[tuple[str, str]]:
         """The pairs of job and node that refused it."""
         return set(
-            self._sql.execute("SELECT DISTINCT job, node FROM attempts WHERE state = 'refused'")
+            self._sql.execute(
+                "SELECT attempts.job, node FROM attempts JOIN jobs ON attempts.job = jobs.id"
+                " WHERE attempts.state = 'refused' AND number > forgiven"
+            )
         )
 
     def resting(self) -> dict[str, float]:
         """Nodes that were not ready, and when they get jobs again."""
         found = self._sql.execute(
-            "SELECT node, max(ended_at) FROM attempts WHERE state IN ('not ready', 'interrupted')"
-            " AND ended_at > ? GROUP BY node",
+            "SELECT node, max(ended_at) FROM attempts"
+            " WHERE state = 'not ready' AND ended_at > ? GROUP BY node",
             (self._clock() - REST_S,),
         )
         return {node: at + REST_S for node, at in found}
