@@ -13,9 +13,9 @@ import pytest
 from fakes.runs import stored
 
 HEAVY = {
-    "av", "ctranslate2", "faster_whisper", "gguf", "huggingface_hub", "jinja2", "jiwer",
-    "markupsafe", "mlx", "msgspec", "numpy", "psutil", "pywhispercpp", "rich", "safetensors",
-    "soxr", "torch", "whisper_normalizer",
+    "av", "cryptography", "ctranslate2", "dask", "distributed", "faster_whisper", "fsspec", "gguf",
+    "huggingface_hub", "jinja2", "jiwer", "markupsafe", "mlx", "msgspec", "numpy", "psutil",
+    "pywhispercpp", "rich", "safetensors", "soxr", "torch", "whisper_normalizer",
 }  # fmt: skip
 
 
@@ -44,6 +44,22 @@ def test_version_imports_no_heavy_library() -> None:
 
 def test_help_of_run_imports_no_heavy_library() -> None:
     assert loaded_modules("run", "--help") & HEAVY == set()
+
+
+def test_what_waits_for_work_in_a_fleet_imports_nothing_of_dask() -> None:
+    modules = "agent", "children", "node", "settings", "units"
+    names = ", ".join(f"mac_whisper_speedtest.fleet.{each}" for each in modules)
+    code = (
+        f"import sys, {names}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(done.stdout.split()) & {"dask", "distributed", "fsspec", "tornado"} == set()
+
+
+def test_help_of_the_fleet_imports_nothing_of_dask() -> None:
+    assert loaded_modules("fleet", "--help") & (HEAVY - {"msgspec"}) == set()
 
 
 def test_signals_are_handled_before_anything_is_imported() -> None:

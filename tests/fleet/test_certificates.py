@@ -230,7 +230,18 @@ def test_a_name_that_is_none_is_refused(home: Path, speedtest: Call, name: str) 
     assert list(home.glob("*.zip")) == []
 
 
-@pytest.mark.parametrize("arguments", [["init", "10.0.0.5"], ["serve"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init", "10.0.0.5"],
+        ["serve"],
+        ["join"],
+        ["status"],
+        ["drain", "mini"],
+        ["collect"],
+        ["run", "--model", "tiny.en", "--to", "bundles"],
+    ],
+)
 def test_without_the_extra_one_line_says_what_to_install(
     home: Path, speedtest: Call, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:

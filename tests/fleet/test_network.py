@@ -246,6 +246,9 @@ logging.getLogger("distributed.worker").warning(
 logging.getLogger("distributed.core").info("too much")
 for _ in range(3000):
     logging.getLogger("distributed.client").warning("x" * 400)
+import warnings
+from distributed.versions import VersionMismatchWarning
+warnings.warn(VersionMismatchWarning("Mismatched versions found\\n\\n+---+"))
 print(json.dumps(found))
 """
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import ssl
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -103,6 +104,8 @@ def configure(log: Path | None = None) -> None:
     dask.config.set(dict(TUNED))
     import distributed  # noqa: F401 - it sets up loggers of its own
 
+    # Of Python, numpy and others: jobs and answers are texts. Dask's own are compared by the agent.
+    warnings.filterwarnings("ignore", message="Mismatched versions found")
     handler = _log_handler(log) if log is not None else logging.NullHandler()
     for name in logging.root.manager.loggerDict:
         if name.startswith(_LOGGERS):
@@ -282,7 +285,7 @@ async def _serve(settings: FleetSettings, address: str, ready: Callable[[str], N
             hint="it must be an address of this machine, and a port that is free",
         ) from error
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, lambda: asyncio.ensure_future(scheduler.close()))
     ready(scheduler.address)
     await scheduler.finished()
