@@ -1,7 +1,8 @@
 """What a node lets a process of its own do, so that it stays small and cannot hang or crash itself.
 
     python -m mac_whisper_speedtest.fleet.children probe NAME        labels, as one line of JSON
-    python -m mac_whisper_speedtest.fleet.children measure NAME      a delivery on stdin, an answer
+    python -m mac_whisper_speedtest.fleet.children measure NAME      a delivery on stdin, an answer,
+                                                                     and then as hand-in does
     python -m mac_whisper_speedtest.fleet.children hand-in           an answer for every bundle
 
 `ChildProcess` is the node's side, `main` the child's. A child leads a process group of its own, so
@@ -184,7 +185,10 @@ def _lines(what: str, name: str = "") -> Iterator[str]:
         from mac_whisper_speedtest.fleet.measure import measure
 
         with outbox.claimed():
-            yield job.encode(measure(delivery, name, outbox))
+            answer = measure(delivery, name, outbox)
+            yield job.encode(answer)
+            if answer.ending is job.Ending.DONE:
+                yield from map(job.encode, outbox.hand_in())
         return
     _end_with_the_node()
     if what == "probe":

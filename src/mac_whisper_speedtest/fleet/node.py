@@ -193,13 +193,14 @@ class _NodeProcess:
         self._notify(f"{what}: measuring")
         agent.signal(signal.SIGSTOP)
         try:
-            answer = self._measure(delivery)
+            answer, stored = self._measure(delivery, agent)
         finally:
             agent.signal(signal.SIGCONT)
         try:
-            stored = [] if self._interrupted else self._hand_in()
+            if not (stored or self._interrupted):  # what it left is cleared up
+                stored = self._hand_in()
         except KeyboardInterrupt:
-            self._interrupted, stored = True, []
+            self._interrupted = True
         if answer.ending is Ending.DONE:
             reason = "the node was stopped; it stores the bundle when it is started again"
             kept = msgspec.structs.replace(answer, ending=Ending.NOT_STORED, reason=reason)
@@ -211,24 +212,28 @@ class _NodeProcess:
         self._notify(f"{what}: {answer.ending}{said}")
         return answer
 
-    def _measure(self, delivery: Delivery) -> NodeAnswer:
+    def _measure(
+        self, delivery: Delivery, agent: ChildProcess
+    ) -> tuple[NodeAnswer, list[NodeAnswer]]:
+        """How it went, and how the same process then handed in the bundle: starting one is slow."""
         limit_s = deadline_s(delivery)
         log = self._folder / "measure.log"
         child = ChildProcess(command("measure", self._name), log)
-        late = False
+        line, late, stored = None, False, []
         try:
             child.send(job.encode(delivery))
             try:
                 with interrupts.released():
                     line = child.line(limit_s)
-                late = line is None
+                    late = line is None
+                    agent.signal(signal.SIGCONT)  # what it does disturbs no measurement now
+                    while line and (more := child.line(_HAND_IN_TIMEOUT_S)):
+                        stored.append(job.decode_answer(more.decode()))
             except KeyboardInterrupt:
-                self._interrupted, line = True, None
+                self._interrupted = True
             if line is None:
                 child.signal(signal.SIGTERM)
                 line = child.line(END_TIMEOUT_S)
-            if line:
-                child.line(END_TIMEOUT_S)  # its end
         finally:
             status = child.end()
         answer = NodeAnswer(
@@ -240,13 +245,13 @@ class _NodeProcess:
             if (found.id, found.attempt) == (answer.id, answer.attempt):
                 answer = found
         if answer.ending is Ending.DONE:
-            return answer
+            return answer, stored
         if late:
             reason = f"it took longer than {duration_text(limit_s)}, and was ended"
-            return msgspec.structs.replace(answer, ending=Ending.CRASHED, reason=reason)
-        if self._interrupted:
-            return msgspec.structs.replace(answer, ending=Ending.INTERRUPTED)
-        return answer
+            answer = msgspec.structs.replace(answer, ending=Ending.CRASHED, reason=reason)
+        elif self._interrupted:
+            answer = msgspec.structs.replace(answer, ending=Ending.INTERRUPTED)
+        return answer, []
 
     def _labels(self) -> str:
         """The labels of this machine as a line. Raises SpeedtestError."""
