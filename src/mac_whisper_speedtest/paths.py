@@ -1,7 +1,7 @@
 """The two folders of this program, each set by an environment variable or the user's default.
 
 The cache (weights, clips, environments) is safe to delete; the data folder (runs) is not. One file
-more is the machine's: the lock of whoever measures.
+more is the machine's: the lock of the process that measures.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def data_dir() -> Path:
 
 
 def machine_lock() -> Path:
-    """The file that whoever measures on this machine locks: ``SPEEDTEST_MACHINE_LOCK``, else one.
+    """The file that a measuring process locks: ``SPEEDTEST_MACHINE_LOCK``, else one.
 
     All users of the machine have the same, so it is in ``/tmp`` and not in a user's own folder for
     temporary files.
@@ -71,7 +71,7 @@ CACHE: Mapping[str, str] = {
 VARIABLES: Mapping[str, str] = {
     "SPEEDTEST_DATA_DIR": "the data folder",
     "SPEEDTEST_CACHE_DIR": "the cache folder",
-    "SPEEDTEST_MACHINE_LOCK": "the file that whoever measures on this machine locks",
+    "SPEEDTEST_MACHINE_LOCK": "the file that a measuring process on this machine locks",
     "SPEEDTEST_OFFLINE": "set to other than 0: no request to the hub",
     "SPEEDTEST_RETAKE": "0: as `--no-retake`",
     "HF_HUB_OFFLINE": "1: no request to the hub; `TRANSFORMERS_OFFLINE` likewise",

@@ -107,7 +107,7 @@ def test_runs_that_do_not_compare_are_refused_and_shown_anyway(keep: Keep, speed
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--fail-on", "faster"], "--fail-on is 'faster'"),
+        (["--fail-on", "faster"], "--fail-on has no 'faster'"),
         (["--margin", "lots"], "--margin is 'lots'"),
         (["-o", "x.docx"], "x.docx does not name a format"),
     ],

@@ -95,7 +95,7 @@ def test_elsewhere_nothing_is_released(tool: Tool) -> None:
 def test_there_is_no_file_to_show(tool: Tool, command: str) -> None:
     done = tool("models", command, "apple-speech-en-us")
     assert done.returncode == 2
-    assert "has no files here: macOS keeps its network by itself" in done.stderr
+    assert "has no files here: macOS keeps its network" in done.stderr
 
 
 def test_a_run_measures_it_without_a_path(tool: Tool, bridge: StandInBridge, tone: Path) -> None:

@@ -62,7 +62,7 @@ def test_without_names_a_run_takes_what_is_installed_and_can_run_the_model(said:
     assert names(asked, [OTHER, HERE, GONE, CUDA], said) == ["here"]
     assert said == [
         "left out: cuda-only (has no device cpu here (it has cuda))",
-        "1 more for this machine: speedtest backends install --all",
+        "1 more backend can be installed: speedtest backends install --all",
     ]
 
 

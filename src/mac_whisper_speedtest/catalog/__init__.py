@@ -259,7 +259,7 @@ def require_files(name: str) -> None:
     """
     if keeper := kept_by(name):
         raise UsageError(
-            f"{name} has no files here: {keeper} keeps its network by itself",
+            f"{name} has no files here: {keeper} keeps its network",
             hint=f"speedtest check-models -m {name}",
         )
 

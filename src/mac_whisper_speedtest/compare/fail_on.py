@@ -40,7 +40,7 @@ def kinds(texts: Sequence[str]) -> list[str]:
     for each in requested:
         if each not in KINDS:
             raise UsageError(
-                f"--fail-on is {each!r}", hint=f"use one or more of {', '.join(KINDS)}"
+                f"--fail-on has no {each!r}", hint=f"use one or more of {', '.join(KINDS)}"
             )
     return [each for each in KINDS if each in requested]
 

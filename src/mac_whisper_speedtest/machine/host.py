@@ -39,7 +39,7 @@ def measuring_alone(notify: Callable[[str], None], *, wait: bool = True) -> Iter
         wait: whether to wait for another process that holds it.
 
     Yields:
-        Whether nobody else measures, as far as this is known: always true with ``wait``.
+        Whether no other process measures, if this is known: always true with ``wait``.
     """
     path = paths.machine_lock()
     handle, free = -1, False
@@ -71,8 +71,8 @@ def _open_lock(path: Path) -> int:
     """A handle of the lock file, which any user may have made.
 
     Nothing is trusted in a folder that everybody can write: a link is not followed, a pipe is not
-    waited for, and somebody else's file is opened for reading, which is enough to lock it. It is
-    made with ``O_EXCL``, because Linux refuses ``O_CREAT`` on a file of somebody else
+    waited for, and another user's file is opened for reading, which is enough to lock it. It is
+    made with ``O_EXCL``, because Linux refuses ``O_CREAT`` on another user's file
     (fs.protected_regular).
 
     Raises:
@@ -102,7 +102,7 @@ def _claim(handle: int, notify: Callable[[str], None], *, wait: bool) -> bool:
         notify(f"{holder} measures on this machine" + ("; waiting for its end" if wait else ""))
         free = wait and files.claim_handle(handle, wait=True)
     if free:
-        with contextlib.suppress(OSError):  # somebody else's file
+        with contextlib.suppress(OSError):  # another user's file
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return free

@@ -39,7 +39,7 @@ def models() -> str:
         *(part for family in families for part in _sizes(family)),
         "## Formats",
         "*Converted to*: precisions in which this tool writes the format from the official "
-        "weights. A run converts by itself, once. `ggml-coreml` is `ggml` beside a published "
+        "weights. A run converts automatically, once. `ggml-coreml` is `ggml` beside a published "
         "encoder, which alone is counted above.",
         table(
             ("format", "loaded by", "converted to", "published", "also looked for"),

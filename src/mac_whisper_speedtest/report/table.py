@@ -40,7 +40,7 @@ def _notes(run: Run) -> Iterator[str]:
     """Notes on the whole run."""
     groups = {cell.summary.group for cell in run.cells if cell.summary} - {None}
     if groups - {FIRST_GROUP}:
-        yield "Lines separate groups of equal work; each group is ranked by itself."
+        yield "Lines separate groups of equal work; each group is ranked separately."
     yield from _ranking(run)
     figure, calls = figure_on(run.manifest.machine.os), calls_of_process(run)
     if any(cell.summary and cell.summary.peak_memory_bytes for cell in run.cells):

@@ -11,6 +11,7 @@ from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.printable import duration_text
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.request import Request
+from mac_whisper_speedtest.results.cells import counted
 from mac_whisper_speedtest.run.prepare import impossible
 from mac_whisper_speedtest.weights import check, custom, pull
 from mac_whisper_speedtest.worker.launch import is_installed
@@ -129,7 +130,8 @@ def _installed(
     if left_out:
         notify(f"left out: {'; '.join(left_out)}")
     if others and fitting:
-        notify(f"{len(others)} more for this machine: speedtest backends install --all")
+        more = counted(len(others), "more backend")
+        notify(f"{more} can be installed: speedtest backends install --all")
     if not fitting:
         raise UsageError(
             f"no backend that can run {', '.join(request.models)} like this is installed"

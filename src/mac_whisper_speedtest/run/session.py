@@ -78,8 +78,8 @@ def measure(
     """Measure everything that was prepared and return the sealed run.
 
     An interrupt (Ctrl-C, SIGTERM, SIGHUP) seals the partial run and returns it with the outcome
-    ``interrupted``. No process and no temporary file outlives this call. It waits while anybody
-    else measures on this machine.
+    ``interrupted``. No process and no temporary file outlives this call. It waits while
+    another process measures on this machine.
 
     Args:
         prepared: what to measure.

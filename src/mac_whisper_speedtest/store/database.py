@@ -80,7 +80,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if connection.in_transaction:  # a full disk rolls back by itself
+        if connection.in_transaction:  # a full disk rolls back automatically
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")

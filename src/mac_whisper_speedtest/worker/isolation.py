@@ -6,7 +6,7 @@ that the worker starts and for programs that are no Python. Whether it does is t
 
 On every system, variables ask libraries to stay offline, Python's sockets are guarded (`offline`),
 and proxy variables point to a listener that records the requested host and refuses it. The guard
-and the listener name the hosts; by themselves they stop only code that uses them.
+and the listener name the hosts; alone they stop only code that uses them.
 """
 
 from __future__ import annotations

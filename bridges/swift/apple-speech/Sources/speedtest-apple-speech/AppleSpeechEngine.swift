@@ -3,7 +3,7 @@ import Foundation
 import Speech
 import SpeedtestProtocol
 
-/// SpeechTranscriber on recordings in memory. macOS computes in a process of its own, with assets of its own.
+/// SpeechTranscriber on recordings in memory. macOS computes in its own process, with its own assets.
 @available(macOS 26.0, *)
 actor AppleSpeechEngine: Engine {
   static let name = "apple-speech"
@@ -16,7 +16,7 @@ actor AppleSpeechEngine: Engine {
 
   init(_ results: ResultsKind) { self.results = results }
 
-  /// Looks at the locale's assets, reserves them, and has macOS load them. Installs nothing.
+  /// Checks the locale's assets, reserves them, and lets macOS load them. Installs nothing.
   func load(_ request: LoadRequest) async throws -> Loaded {
     guard request.device == "auto" else {
       throw EngineError.unavailable("macOS chooses the device, not \(request.device): leave out --device")

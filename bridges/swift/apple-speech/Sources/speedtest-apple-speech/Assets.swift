@@ -2,7 +2,7 @@ import Foundation
 import Speech
 import SpeedtestProtocol
 
-/// This release of the system, whose networks are a part of it.
+/// This release of the system; its networks are a part of it.
 enum System {
   static var release: String {
     let version = ProcessInfo.processInfo.operatingSystemVersion
@@ -31,7 +31,7 @@ struct LocaleName: Hashable, Sendable, Comparable, CustomStringConvertible {
     self.region = region
   }
 
-  /// Of `en-us`, in any case; `nil` if the text is nothing like it.
+  /// A locale such as `en-us`, in any case; `nil` for other texts.
   init?(_ text: Substring) {
     guard let found = text.wholeMatch(of: #/([A-Za-z]{2,3})-([A-Za-z]{2}|[0-9]{3})/#) else { return nil }
     language = found.1.lowercased()
@@ -42,7 +42,7 @@ struct LocaleName: Hashable, Sendable, Comparable, CustomStringConvertible {
   static func < (one: Self, other: Self) -> Bool { one.description < other.description }
 }
 
-/// What the system says about the assets of its transcriber.
+/// What the system reports about the assets of its transcriber.
 struct LocaleAssets: Sendable {
   /// Why there is no transcriber; `nil` where there is one.
   var reason: String?

@@ -104,9 +104,9 @@ enum Program {
     }
     defer { reporting.cancel() }
     try await request.downloadAndInstall()
-    // It returns, too, when macOS goes on trying by itself later.
+    // It also returns when macOS will retry in the background.
     guard await AssetInventory.status(forModules: [transcriber]) == .installed else {
-      throw EngineError.backend("macOS has not installed \(name) yet and goes on by itself; look again later")
+      throw EngineError.backend("macOS has not installed \(name) yet and continues in the background; check again later")
     }
   }
 

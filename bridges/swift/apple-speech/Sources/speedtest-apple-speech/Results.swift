@@ -6,7 +6,7 @@ import SpeedtestProtocol
 /// Samples per second, the only rate of the protocol.
 let sampleRate = 16_000.0
 
-/// What no figure of the worker's own process says.
+/// Remarks on work outside the worker's own process.
 let outOfProcess =
   "macOS computes in a process of its own: memory and processor time of the worker leave that out"
 

@@ -36,7 +36,7 @@ func remarks(
 
 /// The answer to a call, made after its clock has stopped.
 ///
-/// FluidAudio drops all times where a token lacks one: then their number is not that of the tokens.
+/// FluidAudio drops all times if one token lacks its time: their number then differs from the tokens'.
 func transcript(of result: ASRResult, seconds: Double, samples: Int, remarks: [String]) -> Transcript {
   let timings = result.tokenTimings ?? []
   let tokens = timings.map { Segment(startS: $0.startTime, endS: $0.endTime, text: $0.token) }

@@ -9,8 +9,8 @@ actor FluidAudioEngine: Engine {
   static let version = "0.15.6"
   static let versions = ["system": ProcessInfo.processInfo.operatingSystemVersionString]
 
-  /// FluidAudio's defaults, but for the windows of a long recording: one after the other, as the
-  /// contract `greedy` says, and because four at once, its default, have crashed on macOS 14.
+  /// FluidAudio's defaults, except for the windows of a long recording: one after the other, as the
+  /// contract `greedy` requires, and because four at once, its default, have crashed on macOS 14.
   static let config = ASRConfig(parallelChunkConcurrency: 1)
 
   /// What Core ML may use for the encoder, and for decoder and joint. The preprocessor always runs on
@@ -63,7 +63,7 @@ actor FluidAudioEngine: Engine {
     let clock = Stopwatch()
     let result: ASRResult
     do {
-      // A state of its own for every call: it carries the end of one recording into the next.
+      // A new state for every call: it would carry the end of one recording into the next.
       var state = try TdtDecoderState(decoderLayers: version.decoderLayers)
       result = try await manager.transcribe(samples, decoderState: &state, language: language)
     } catch {

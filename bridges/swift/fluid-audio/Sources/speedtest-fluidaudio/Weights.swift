@@ -4,8 +4,8 @@ import SpeedtestProtocol
 
 /// The folder that FluidAudio will load, checked before FluidAudio touches it.
 ///
-/// FluidAudio takes `x/../parakeet-tdt-0.6b-v3` when it is given the folder `x`, whatever `x` is called:
-/// with another name, that of another copy or nothing. It looks for one file per bundle.
+/// Given the folder `x`, FluidAudio takes `x/../parakeet-tdt-0.6b-v3`, for any name of `x`:
+/// with another name, it takes another copy or none. It looks for one file per bundle.
 struct Weights {
   /// What the encoder is stored in, in the words of the tool's catalog: 6 bits, palettized.
   static let precision = "palettized6"
@@ -14,7 +14,7 @@ struct Weights {
   let folder: URL
   let version: AsrModelVersion
 
-  /// - Throws: `EngineError.modelUnusable` with what is wrong and what to do.
+  /// - Throws: `EngineError.modelUnusable` with the problem and what to do.
   init(_ model: Model) throws {
     folder = URL(fileURLWithPath: model.path, isDirectory: true)
     let name = folder.lastPathComponent
@@ -31,7 +31,7 @@ struct Weights {
     let bundles = [
       "Preprocessor", "Encoder", "Decoder", version == .v3 ? "JointDecisionv3" : "JointDecision",
     ]
-    // The weights of the encoder are in a file of their own; the small models may have none.
+    // The weights of the encoder are in a separate file; the small models may have none.
     let files = ["Encoder.mlmodelc/weights/weight.bin", "parakeet_vocab.json"]
     if let problem = CompiledModels(in: folder).problem(bundles: bundles, files: files) {
       throw EngineError.modelUnusable(

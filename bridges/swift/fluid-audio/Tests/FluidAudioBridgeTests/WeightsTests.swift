@@ -51,7 +51,7 @@ func theFoldersNameChoosesTheNetwork(_ end: String, _ version: AsrModelVersion, 
   let weights = try Weights(copy.model(name))
   #expect(weights.version == version)
   #expect(weights.folder.standardizedFileURL.path == copy.folder.standardizedFileURL.path)
-  // A program that starts the bridge by itself may not know the canonical name.
+  // A program that starts the bridge without this tool may not know the canonical name.
   #expect(try Weights(copy.model("a model", precision: "palettized6")).version == version)
 }
 

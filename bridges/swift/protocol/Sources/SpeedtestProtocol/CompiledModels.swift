@@ -12,7 +12,7 @@ public struct CompiledModels: Sendable {
   }
 
   /// What keeps the models from being loaded, such as `Encoder.mlmodelc/coremldata.bin is missing or
-  /// empty`; `nil` when nothing does.
+  /// empty`; `nil` if nothing compiles.
   ///
   /// - Parameters:
   ///   - bundles: the compiled models, without `.mlmodelc`.

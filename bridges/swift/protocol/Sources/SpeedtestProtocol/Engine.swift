@@ -162,7 +162,7 @@ public struct Segment: Encodable, Sendable, Equatable {
   }
 }
 
-/// What an engine recognized, how long it took, and what it did for it.
+/// An engine's result: the text, the time it took, and the work done.
 public struct Transcript: Sendable, Equatable {
   /// From samples in memory to all of the text, by a ``Stopwatch``.
   public var seconds: Double
@@ -182,7 +182,7 @@ public struct Transcript: Sendable, Equatable {
   public var fallbacks: Int?
   /// Seconds until the first segment was there; only if segments come one by one.
   public var firstSegmentS: Double?
-  /// Seconds by stage (`mel`, `encode`, `decode`, or names of its own).
+  /// Seconds by stage (`mel`, `encode`, `decode`, or its own names).
   public var stagesS: [String: Double]
 
   public init(

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A failure with a number of the protocol. The text says what was wrong, and with which value.
+/// A failure with a number of the protocol. The text names the problem and the value.
 ///
 /// Anything else that an engine throws becomes `backend`, with its type and its description.
 public enum EngineError: Error, Sendable, Equatable {
@@ -62,7 +62,7 @@ struct ErrorObject: Encodable, Equatable {
       errorClass: errorClass.cut(to: Limits.name), traceback: traceback.cut(to: Limits.traceback))
   }
 
-  /// The answer to whatever an engine threw.
+  /// The answer to any error of an engine.
   init(_ error: any Error) {
     switch error {
     case let failure as EngineError:
@@ -70,7 +70,7 @@ struct ErrorObject: Encodable, Equatable {
     case let refused as RefusedLine:
       self.init(code: refused.code, message: refused.message, errorClass: refused.className)
     default:
-      // Libraries say in `errorDescription` what happened, and in the value itself how they name it.
+      // Libraries describe an error in `errorDescription`, and name it in the value itself.
       let described = (error as? any LocalizedError)?.errorDescription ?? String(describing: error)
       let whole = "\(described) \(error)".lowercased()
       let memory = Self.memoryWords.contains { whole.contains($0) }

@@ -1,4 +1,4 @@
-/// The limits of docs/reference/protocol.md: what is outside of them ends the cell of a run.
+/// The limits of docs/reference/protocol.md: a value outside ends the cell of a run.
 enum Limits {
   /// Bytes of a line, with its newline.
   static let line = 8 << 20

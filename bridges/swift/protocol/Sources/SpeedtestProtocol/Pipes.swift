@@ -2,8 +2,8 @@ import Foundation
 
 /// The protocol's own pipes, taken from the process before anything else runs in it.
 ///
-/// What a library prints to file descriptor 1 goes to the log from then on, and what it reads from 0
-/// is empty. A thread reads the calls: at their end it ends the process, whatever computes.
+/// From then on, a library's output to file descriptor 1 goes to the log, and its input from 0
+/// is empty. A thread reads the calls: at their end it ends the process, even if it computes.
 final class Pipes: Sendable {
   private let output: Int32
   private let waiting = Waiting()
@@ -36,7 +36,7 @@ final class Pipes: Sendable {
   /// Says that a line of ``lines`` has been dealt with.
   func finished(_ line: Line) { waiting.remove(line.size) }
 
-  /// Writes a line; without anybody who reads it, the process ends.
+  /// Writes a line; if its reader is gone, the process ends.
   func write(_ line: [UInt8]) {
     (line + [UInt8(ascii: "\n")]).withUnsafeBytes { all in
       var rest = all[...]

@@ -6,7 +6,7 @@ private let longest = 30.0
 
 /// Sentences, for engines that report the times of tokens only.
 ///
-/// The texts together are those of the tokens, in their order. A word begins at a blank, or at
+/// The texts together are the tokens' texts, in order. A word begins at a blank, or at
 /// SentencePiece's mark, which becomes one. No segment begins before the last one has ended; a time
 /// that is not finite is replaced by the end of what came before.
 ///

@@ -1,4 +1,4 @@
-// The system's calls under names of their own: in a type with a method of that name they would mean it.
+// The system's calls under other names: in a type with a method of the same name they would call it.
 // Foundation is not imported here: through it, `stdout` counts as shared state without protection.
 #if canImport(Darwin)
   @preconcurrency import Darwin

@@ -3,7 +3,7 @@ import Testing
 
 @testable import SpeedtestProtocol
 
-/// An engine whose calls do what a test says.
+/// An engine with calls that a test scripts.
 actor Scripted: Engine {
   static let name = "scripted"
   static let version = "1.0"

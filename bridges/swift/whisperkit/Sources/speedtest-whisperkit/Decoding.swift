@@ -51,7 +51,7 @@ extension Vocabulary {
 }
 
 extension Transcript {
-  /// With everything but clock and text: segments, counts, stages, and what was done.
+  /// With everything except clock and text: segments, counts, stages, and effective settings.
   ///
   /// - Parameters:
   ///   - results: one, or one per chunk where the detector cut the recording.
@@ -76,7 +76,7 @@ extension Transcript {
     // The library's count is the index of the last attempt that failed: 0 after one fallback.
     let retried = pieces.filter { $0.temperature > options.temperature + 0.01 }
     whole.fallbacks = Set(retried.map(\.seek)).count
-    // Its `language` repeats the request. The prompt, at the start of the tokens, has what was really asked.
+    // Its `language` repeats the request. The prompt, at the start of the tokens, has the one really used.
     let spoken = pieces.first?.tokens.prefix(4).compactMap { vocabulary.languages[$0] }.first
     whole.effective = settings(of: options, chunked: chunked)
     whole.effective.language = spoken ?? (pieces.isEmpty ? whole.effective.language : "en")

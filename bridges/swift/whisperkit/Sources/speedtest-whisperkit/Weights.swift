@@ -12,10 +12,10 @@ struct Weights {
   /// Tokens that this network does not write by OpenAI's rules; WhisperKit itself suppresses none.
   let suppressed: [Int]
 
-  /// - Throws: `EngineError.modelUnusable` with what is wrong and what to do.
+  /// - Throws: `EngineError.modelUnusable` with the problem and what to do.
   init(_ model: Model) throws {
     folder = URL(fileURLWithPath: model.path, isDirectory: true)
-    // WhisperKit keeps tokenizers beside the models; turbo and distil have that of large-v3.
+    // WhisperKit keeps tokenizers next to the models; turbo and distil use large-v3's.
     let size = model.name.contains("large-v3") ? "large-v3" : model.name
     let beside = folder.appendingPathComponent("../../../openai/whisper-\(size)").standardizedFileURL
     let inside = folder.appendingPathComponent("tokenizer.json").path
@@ -45,7 +45,7 @@ struct Weights {
   }
 }
 
-/// Where the networks are asked to run, by device. Core ML decides by itself, and does not report it.
+/// The compute units requested by device. Core ML makes the choice and does not report it.
 func computeOptions(for device: String) -> ModelComputeOptions {
   switch device {
   case "gpu": ModelComputeOptions(audioEncoderCompute: .cpuAndGPU, textDecoderCompute: .cpuAndGPU)

@@ -15,7 +15,7 @@ actor WhisperKitEngine: Engine {
   func load(_ request: LoadRequest) async throws -> Loaded {
     let device = try coreMLDevice(request.device, among: devicesHere())
     let weights = try Weights(request.model)
-    // `download: false` does not forbid it to fetch a tokenizer that it cannot read. At this address nothing
+    // `download: false` does not stop it from fetching a tokenizer that it cannot read. At this address nothing
     // answers; while weights are checked, the tool's own listener does, at another.
     setenv("HF_ENDPOINT", "http://127.0.0.1:9", 0)
     do {
@@ -50,7 +50,7 @@ actor WhisperKitEngine: Engine {
     } catch { throw failure(error, loading: false) }
   }
 
-  /// Drops the instance: `unloadModels` by itself keeps the tokenizer.
+  /// Drops the instance: `unloadModels` alone keeps the tokenizer.
   func unload() async throws {
     await loaded?.kit.unloadModels()
     loaded = nil
