@@ -374,6 +374,9 @@ def test_a_node_does_not_even_try_to_join_while_somebody_measures(
         wait_until(lambda: bench.said == waits, SOON_S)
         time.sleep(2)
         assert [each.pid for each in bench.tool.processes()] == [process.pid]
+        assert bench.stop() == 130
+        bench.start()
+        wait_until(lambda: bench.said.count(waits) == 2, SOON_S)
     wait_until(lambda: bench.lives() == 1, SOON_S)
     assert bench.stop() == 130
 
