@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import fsspec
 import psutil
 import pytest
 
+from conftest import wait_until
 from mac_whisper_speedtest.fleet import certificates
 from mac_whisper_speedtest.fleet import settings as fleet_settings
 from mac_whisper_speedtest.fleet.settings import FleetSettings, Part
@@ -108,3 +113,62 @@ def serving(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
         each.process.send_signal(signal.SIGTERM)
         with each.process:
             each.process.communicate(timeout=30)
+
+
+# A bucket, served by a process.
+
+
+SERVE_S3 = "from moto.server import main; import sys; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A process that serves S3, with one bucket in it."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SERVE_S3, str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: reachable(port), 60)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def reachable(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def refuse_after(s3_server: str) -> Iterator[Callable[[float], None]]:
+    """Let the server refuse credentials after so many requests."""
+
+    def refuse_after(requests: float) -> None:
+        asked = urllib.request.Request(
+            f"{s3_server}/moto-api/reset-auth",
+            str(requests).encode(),
+            {"Content-Type": "text/plain"},
+        )
+        urllib.request.urlopen(asked).close()
+
+    yield refuse_after
+    refuse_after(math.inf)
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a folder in a new bucket; credentials are where users have them."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    name = f"fleet-{random.randrange(1 << 40):x}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+    return f"s3://{name}/runs"

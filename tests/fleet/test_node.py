@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -54,6 +55,7 @@ class Bench:
     def __init__(self, folder: Path, tool: Tool) -> None:
         self.folder = folder
         self.shared = folder / "shared"
+        self.to = str(self.shared)
         self.agent = folder / "agent"
         for each in (self.shared, self.agent / "deliveries"):
             each.mkdir(parents=True)
@@ -103,7 +105,7 @@ class Bench:
             "rounds": 1, "retake": False, **asked,
         }  # fmt: skip
         request = {name: value for name, value in asked.items() if value is not None}
-        new = Job(request=request, to=str(self.shared), repetition=self._jobs, on=on)
+        new = Job(request=request, to=self.to, repetition=self._jobs, on=on)
         return self.again(new, attempt, deadline_s)
 
     def again(self, new: Job, attempt: int, deadline_s: float | None = None) -> str:
@@ -334,6 +336,28 @@ def test_a_storage_disk_that_is_full_stores_nothing_half(
         wait_until(lambda: bench.lives() == 2, SOON_S)
         assert len(Storage(str(bench.shared)).names()) == 1
         assert bench.stop() == 130
+
+
+def test_a_bucket_that_refuses_loses_nothing(
+    bench: Bench, bucket: str, refuse_after: Callable[[float], None]
+) -> None:
+    bench.to = bucket
+    refuse_after(0)
+    name = bench.deliver()
+    bench.start()
+    answer = bench.answer(name)
+    assert answer.ending is Ending.NOT_STORED
+    assert "credentials" in answer.reason
+    assert bench.lives() == 1
+    refuse_after(math.inf)
+    wait_until(lambda: bench.lives() == 2, SOON_S)
+    (stored,) = Storage(bucket).names()
+    assert stored.sha256 == answer.bundle_sha256
+    assert bench.answer(bench.deliver()).ending is Ending.DONE
+    assert bench.stop() == 130
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"].encode()
+    written = [path for path in bench.folder.rglob("*") if path.is_file()]
+    assert [path for path in written if secret in path.read_bytes()] == []
 
 
 def test_a_refused_job_makes_a_node_join_again_with_fresh_labels(bench: Bench) -> None:

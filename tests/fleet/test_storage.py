@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import re
@@ -12,13 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import fsspec
 import pytest
 
-from conftest import wait_until
 from fakes.disks import fill, small_disk
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError, UsageError
@@ -27,52 +26,12 @@ from mac_whisper_speedtest.fleet.job import Delivery, Ending, Job
 from mac_whisper_speedtest.fleet.storage import BundleName, Outbox, Storage, parse_name
 
 ID = "ab" * 32
-SERVE = "from moto.server import main; import sys; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
 
 
 def bundle(folder: Path, content: bytes = b"a bundle", attempt: int = 1) -> tuple[Path, BundleName]:
     path = folder / "some.zip"
     path.write_bytes(content)
     return path, BundleName(ID, attempt, hashlib.sha256(content).hexdigest())
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    """A process that serves S3, with one bucket in it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVE, str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wait_until(lambda: reachable(port), 60)
-        yield address
-    finally:
-        process.kill()
-        process.wait()
-
-
-def reachable(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of a folder in a new bucket; credentials are where users have them."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    name = f"fleet-{random.randrange(1 << 40):x}"
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
-    return f"s3://{name}/runs"
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -171,31 +130,18 @@ def test_a_store_without_its_library_says_what_to_install() -> None:
 
 
 def test_a_bucket_that_is_not_there_or_refuses_stores_nothing_and_shows_no_secret(
-    bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, refuse_after: Callable[[float], None], tmp_path: Path
 ) -> None:
-    import urllib.request
-
     path, name = bundle(tmp_path)
     with pytest.raises(StorageError, match="bucket does not exist"):
         Storage("s3://no-such-bucket-here/runs").put(path, name)
     with pytest.raises(StorageError, match="list s3://no-such-bucket-here"):
         Storage("s3://no-such-bucket-here").names()
 
-    def refuse_after(requests: str) -> None:  # moto checks credentials from then on
-        asked = urllib.request.Request(
-            f"{s3_server}/moto-api/reset-auth",
-            requests.encode(),
-            {"Content-Type": "text/plain"},
-            method="POST",
-        )
-        urllib.request.urlopen(asked).close()
-
-    refuse_after("0")
-    try:
-        with pytest.raises(StorageError) as caught:
-            Storage(bucket).put(path, name)
-    finally:
-        refuse_after("inf")
+    refuse_after(0)
+    with pytest.raises(StorageError) as caught:
+        Storage(bucket).put(path, name)
+    refuse_after(math.inf)
     shown = f"{caught.value.message} {caught.value.hint}"
     assert "cannot store a bundle in s3://" in shown
     assert "credentials" in shown
