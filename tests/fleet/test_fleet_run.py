@@ -250,6 +250,11 @@ def test_a_bundle_that_is_refused_is_named_and_kept(
     assert evil.exists()
     assert broken.exists()
 
+    good.unlink()
+    again = speedtest("fleet", "collect")
+    assert again.code == ExitCode.SOME_CELLS_FAILED
+    assert f"1 bundles that were in {to} are not there now, such as {good.name}" in again.err
+
 
 class FakeTerminal(io.StringIO):
     def isatty(self) -> bool:

@@ -225,7 +225,7 @@ def collected(
     from mac_whisper_speedtest.fleet.storage import Storage
 
     line = RewrittenLine()
-    found = []
+    found, refused = [], 0
 
     def progress(number: int, total: int) -> None:
         line.progress(f"checking bundle {number} of {total}", done=number == total)
@@ -234,14 +234,26 @@ def collected(
         names = [each for each in Storage(address).names() if jobs is None or each.id in jobs]
         ledger.stored(names)
         found.append(collecting.collect(address, names, settings.folder, progress))
+        here = {*map(str, names)}
+        gone = [
+            each.name
+            for each in ledger.bundles()
+            if each.name not in here
+            and (jobs is None or each.job in jobs)
+            and ledger.job(each.job).to == address
+        ]
+        if gone:
+            refused += len(gone)
+            notify(
+                f"{len(gone)} bundles that were in {address} are not there now, such as {gone[0]}. "
+                "Is it mounted? What is lost is measured again with another --campaign."
+            )
     for name, why in ((name, why) for each in found for name, why in each.refused.items()):
         notify(f"refused: {name}: {why}")
-    for name, why in ((name, why) for each in found for name, why in each.missing.items()):
-        notify(f"could not be read: {name}: {why}")
     paths = [path for each in found for path in each.bundles]
     extra = sum(each.late and (jobs is None or each.job in jobs) for each in ledger.bundles())
     new = sum(each.new for each in found)
-    refused = sum(len(each.refused) + len(each.missing) for each in found)
+    refused += sum(len(each.refused) for each in found)
     if paths:
         _show_classes(paths)
     are = "bundle is a run" if len(paths) == 1 else "bundles are runs"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.bundle import read
-from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
-from mac_whisper_speedtest.fleet.storage import BundleName, Storage
+from mac_whisper_speedtest.errors import StorageError, UsageError
+from mac_whisper_speedtest.fleet.storage import BundleName, Storage, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,13 @@ class CollectedBundles:
         folder: where the bundles are on this machine.
         bundles: files of those that are runs of the store now.
         new: how many of them this made runs.
-        refused: file → why it is no run; the file stays.
-        missing: file → why it could not be read.
+        refused: file → why it is no run; the file stays where it is.
     """
 
     folder: Path
     bundles: tuple[Path, ...]
     new: int
     refused: dict[str, str]
-    missing: dict[str, str]
 
 
 def collect(
@@ -54,7 +52,6 @@ def collect(
     local = store.folder or folder / "bundles" / re.sub("[^A-Za-z0-9._-]+", "-", store.address)
     bundles: list[Path] = []
     refused: dict[str, str] = {}
-    missing: dict[str, str] = {}
     new = 0
     for number, name in enumerate(names, 1):
         progress(number, len(names))
@@ -66,7 +63,7 @@ def collect(
                 refused[str(name)] = "it is damaged: its SHA-256 is not that of its name"
                 continue
         except (StorageError, OSError) as error:
-            missing[str(name)] = _reason(error)
+            refused[str(name)] = f"it cannot be read: {reason_of(error)}"
             continue
         try:
             new += read.import_verified(path).new
@@ -74,10 +71,4 @@ def collect(
             refused[str(name)] = error.message
         else:
             bundles.append(path)
-    return CollectedBundles(local, tuple(bundles), new, refused, missing)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, SpeedtestError):
-        return error.message
-    return str(getattr(error, "strerror", None) or error)
+    return CollectedBundles(local, tuple(bundles), new, refused)

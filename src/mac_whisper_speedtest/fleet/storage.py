@@ -137,7 +137,7 @@ class Storage:
             if found != name.sha256:
                 raise StorageError(
                     f"{self.address}/{name} is damaged: its SHA-256 is {found}",
-                    hint="remove it; speedtest fleet run measures that job again",
+                    hint="remove it, and measure that job again with another --campaign",
                 )
         return target
 
