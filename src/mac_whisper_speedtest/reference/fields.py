@@ -28,7 +28,8 @@ def results() -> str:
     parts = [each for each in documented(s.Run, s.Event) if each not in events]
     return page(
         "Reference: fields of results",
-        "What the files of a run hold; their words are in [words.md](words.md). "
+        "What the files of a run hold; their words are in [words.md](words.md), terms such as "
+        "cell and round in the [glossary](../glossary.md). "
         f"`schema_version` is {s.SCHEMA_VERSION}: within a version no field is removed, renamed, "
         "or given another meaning, unit or type; fields may be added. Times are in seconds and "
         "sizes in bytes. Rounds, attempts and samples count from 0. *Null when* is “–” for a field "
