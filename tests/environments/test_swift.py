@@ -171,7 +171,7 @@ def test_what_a_developer_has_set_does_not_reach_a_build(
 
 @pytest.mark.usefixtures("tools")
 def test_a_version_that_this_release_does_not_pin_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"whisperkit 1\.0\.0 cannot be built: .* has 1\.1\.0"):
+    with pytest.raises(UsageError, match=r"whisperkit 1\.0\.0 cannot be built: .* version 1\.1\.0"):
         swift.install(RECIPE, "1.0.0", greet=greet, notify=print)
 
 
@@ -225,7 +225,7 @@ def test_a_disk_that_becomes_full_is_a_storage_error_and_gets_its_space_back(
 
 
 def test_too_little_space_is_reported_before_anything_is_built(tools: StandInTools) -> None:
-    with pytest.raises(StorageError, match=r"whisperkit needs 2\.8 GB .* and 1\.0 GB"):
+    with pytest.raises(StorageError, match=r"whisperkit needs 2\.8 GB .* but 1\.0 GB"):
         install(free_bytes=lambda _folder: 10**9)
     assert tools.calls("build") == []
 

@@ -1,14 +1,14 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// The SDK of macOS 26, which declares SpeechTranscriber, comes with Swift 6.2. An older one would only say
-// that many names are unknown.
+// The SDK of macOS 26, which declares SpeechTranscriber, comes with Swift 6.2. With an older one, the errors
+// would only be many unknown names.
 #if os(macOS) && !compiler(>=6.2)
   #error(
     "apple-speech needs the SDK of macOS 26 (Xcode 26, or its Command Line Tools: xcode-select --install)")
 #endif
 
-// Off macOS, declarations of public signatures stand in for Apple's frameworks, so that the bridge compiles.
+// On other systems, declarations of public signatures replace Apple's frameworks, so that it compiles.
 #if os(macOS)
   let stubs = Context.environment["SPEEDTEST_STUBS"] == "1"
 #else
@@ -27,7 +27,7 @@ let package = Package(
       dependencies: [.product(name: "SpeedtestProtocol", package: "protocol")]
         + (stubs ? [.product(name: "AppleStubs", package: "apple")] : []),
       swiftSettings: [.swiftLanguageMode(mode)],
-      // A program without a bundle has its Info.plist in itself: the reason why it recognizes speech.
+      // A program without a bundle embeds its Info.plist: the reason why it recognizes speech.
       linkerSettings: [
         .unsafeFlags(
           ["-sectcreate", "__TEXT", "__info_plist", "\(Context.packageDirectory)/Info.plist"]

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// The real package on a Mac; declarations of the same names where there is no Core ML, or on request.
+// The real package on a Mac; declarations of the same names without Core ML, or on request.
 #if os(macOS)
   let stubs = Context.environment["SPEEDTEST_STUBS"] == "1"
 #else
@@ -17,8 +17,8 @@ let apple: [Target.Dependency] = stubs ? [.product(name: "AppleStubs", package: 
 // Mode 6 checks more, and the tests build with it; mode 5 is what every bridge ships in.
 let mode: SwiftLanguageMode = Context.environment["SPEEDTEST_SWIFT_MODE"] == "6" ? .v6 : .v5
 
-// This folder is not called fluidaudio: SwiftPM knows packages by their folder or address in lower
-// case, and would take this package for FluidAudio itself.
+// This folder is not called fluidaudio: SwiftPM identifies packages by their folder or address in lower
+// case, and would confuse this package with FluidAudio itself.
 let package = Package(
   name: "fluid-audio",
   platforms: [.macOS(.v14)],

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// One manifest, two sets of packages: the real one on a Mac, declarations only everywhere else.
+// One manifest, two sets of packages: the real one on a Mac, declarations only on other systems.
 #if os(macOS)
   let stubs = Context.environment["SPEEDTEST_STUBS"] == "1"
 #else

@@ -63,8 +63,8 @@ BACKEND = Backend(
     auto_precision="not known",
     remarks=(
         (
-            "macOS computes in a process of its own: memory and processor time of the worker leave "
-            "that out"
+            "macOS computes in another process: memory and processor time of the worker do not "
+            "include it"
         ),
     ),
     notes=(

@@ -27,7 +27,7 @@ actor AppleSpeechEngine: Engine {
     }
     let assets = await LocaleAssets.current()
     let found = try assets.locale(ofModel: request.model.name)
-    // A locale that is not reserved is reported to give no text. Reservations outlive the process.
+    // According to reports, a locale without a reservation gives no text. Reservations outlive the process.
     if try assets.needsReservation(found), try await AssetInventory.reserve(locale: found) {
       reserved = found
     }
@@ -42,7 +42,7 @@ actor AppleSpeechEngine: Engine {
       device: "unknown", precision: "unknown",
       details: [
         "locale": found.identifier, "results": results.rawValue, "memory": outOfProcess,
-        "compute_units": "chosen by macOS, which does not say which",
+        "compute_units": "chosen by macOS, which does not report them",
       ])
   }
 
@@ -53,7 +53,7 @@ actor AppleSpeechEngine: Engine {
     let transcriber = Self.transcriber(locale, results, timestamps: timestamps)
     let analyzer = Self.analyzer(transcriber)  // one for each recording: a finished one takes no more audio
     let input = try Self.input(samples, interleaved: interleaved)
-    // Started before there is input: results that come early wait for a reader otherwise.
+    // Started before the input: otherwise early results would wait for a reader.
     let reading = Task {
       var heard = Heard()
       for try await result in transcriber.results {
@@ -106,7 +106,7 @@ actor AppleSpeechEngine: Engine {
     return SpeechAnalyzer(modules: [transcriber], options: options)
   }
 
-  /// The whole recording in one buffer, which the analyzer takes as it is: it never converts.
+  /// The whole recording in one buffer, in the analyzer's format: it never converts.
   private static func input(_ samples: [Float], interleaved: Bool) throws -> AnalyzerInput {
     guard
       let count = AVAudioFrameCount(exactly: samples.count),

@@ -11,19 +11,19 @@ enum System {
 
   static var build: String { build(in: ProcessInfo.processInfo.operatingSystemVersionString) }
 
-  /// `25A354` of `Version 26.0 (Build 25A354)`; the whole text where it is written in another way.
+  /// `25A354` of `Version 26.0 (Build 25A354)`; the whole text if it has another form.
   static func build(in text: String) -> String {
     guard let found = text.firstMatch(of: #/\(Build ([0-9A-Za-z]+)\)/#) else { return text }
     return String(found.1)
   }
 }
 
-/// A locale as this tool writes it, `en-US`, however the system does (`en_US`, `zh_Hans_CN`).
+/// A locale in this tool's form, `en-US`, from any form of the system's (`en_US`, `zh_Hans_CN`).
 struct LocaleName: Hashable, Sendable, Comparable, CustomStringConvertible {
   let language: String
   let region: String
 
-  /// `nil` where the locale has no language or no region.
+  /// `nil` if the locale has no language or no region.
   init?(_ locale: Locale) {
     guard let language = locale.language.languageCode?.identifier, let region = locale.region?.identifier
     else { return nil }
@@ -44,11 +44,11 @@ struct LocaleName: Hashable, Sendable, Comparable, CustomStringConvertible {
 
 /// What the system reports about the assets of its transcriber.
 struct LocaleAssets: Sendable {
-  /// Why there is no transcriber; `nil` where there is one.
+  /// Why there is no transcriber; `nil` if there is one.
   var reason: String?
   var supported: [Locale] = []
   var installed: [Locale] = []
-  /// Those that programs have reserved, and how many they may: the system has one table for all.
+  /// The locales that programs have reserved, and the limit: the system has one table for all programs.
   var reserved: [Locale] = []
   var mostReserved = 0
 
@@ -67,9 +67,9 @@ struct LocaleAssets: Sendable {
       reserved: await AssetInventory.reservedLocales, mostReserved: AssetInventory.maximumReservedLocales)
   }
 
-  /// Gives a reservation back, and so lets the system remove the assets some time later.
+  /// Releases a reservation, so that the system may remove the assets later.
   ///
-  /// The system compares identifiers as it wrote them itself, so its own object is handed back.
+  /// The system compares identifiers in its own form, so its own object is passed back.
   @available(macOS 26.0, *)
   @discardableResult
   static func release(_ locale: Locale) async -> Bool {
@@ -78,7 +78,7 @@ struct LocaleAssets: Sendable {
     return await AssetInventory.release(reservedLocale: found)
   }
 
-  /// Whether the locale is still to be reserved before it is used.
+  /// Whether the locale must be reserved before use.
   func needsReservation(_ locale: Locale) throws -> Bool {
     if reserved.contains(where: { LocaleName($0) == LocaleName(locale) }) { return false }
     guard reserved.count < mostReserved else {
@@ -91,7 +91,7 @@ struct LocaleAssets: Sendable {
 
   /// The installed locale of `apple-speech-en-us`, as the system lists it.
   ///
-  /// Membership of the lists alone counts: `supportedLocale(equivalentTo:)` names locales that do not work.
+  /// Only the lists count: `supportedLocale(equivalentTo:)` returns locales that do not work.
   func locale(ofModel model: String) throws -> Locale {
     let prefix = "apple-speech-"
     guard model.hasPrefix(prefix), let name = LocaleName(model.dropFirst(prefix.count)) else {
@@ -130,7 +130,7 @@ struct LocaleAssets: Sendable {
   }
 }
 
-/// What `assets`, `install` and `release` print.
+/// The output of `assets`, `install` and `release`.
 private struct AssetsReport: Encodable {
   let schema_version = 1
   let available: Bool

@@ -2,7 +2,7 @@ import Foundation
 import Speech
 import SpeedtestProtocol
 
-/// What the program is asked to do.
+/// The requested action.
 enum Command: Equatable {
   case serve(ResultsKind)
   case assets
@@ -16,7 +16,7 @@ enum Command: Equatable {
            speedtest-apple-speech release LANGUAGE-REGION         let macOS remove them
     """
 
-  /// `nil` where the arguments are not as in `usage`.
+  /// `nil` if the arguments are not as in `usage`.
   init?(_ arguments: [String]) {
     switch (arguments.count, arguments.first) {
     case (0, _):
@@ -73,7 +73,7 @@ enum Program {
     }
   }
 
-  /// Prints what the system has after `change`, or why that failed.
+  /// Prints the system's assets after `change`, or why that failed.
   @available(macOS 26.0, *)
   private static func finish(_ change: () async throws -> Void) async -> Never {
     do {
@@ -121,7 +121,7 @@ enum Program {
 
 private let tooOld = "SpeechTranscriber needs macOS 26 or newer; this is macOS \(System.release)"
 
-/// The engine where the system is too old for the other one.
+/// The engine for systems that are too old for the real one.
 private struct NoEngine: Engine {
   static let name = "apple-speech"
   static var version: String { System.build }

@@ -8,9 +8,9 @@ let sampleRate = 16_000.0
 
 /// Remarks on work outside the worker's own process.
 let outOfProcess =
-  "macOS computes in a process of its own: memory and processor time of the worker leave that out"
+  "macOS computes in another process: memory and processor time of the worker do not include it"
 
-/// Which results the transcriber reports. They are two kinds of work, and so two backends.
+/// Which results the transcriber reports. The two kinds do different work, so they are two backends.
 enum ResultsKind: String {
   /// Final results only.
   case final
@@ -23,10 +23,10 @@ func int16(_ sample: Float) -> Int16 {
   Int16(max(-32_768, min(32_767, (sample * 32_768).rounded())))
 }
 
-/// Whether the text is to carry its times. By itself, the transcriber leaves them out.
+/// Whether the text includes its times. The transcriber omits them by default.
 func includesTimes(_ contract: Contract) -> Bool { contract.timestamps ?? false }
 
-/// What was transcribed so far.
+/// The transcript so far.
 struct Heard: Equatable, Sendable {
   var text = ""
   var segments: [Segment] = []
@@ -66,7 +66,7 @@ struct Heard: Equatable, Sendable {
   }
 }
 
-/// From the first to the last time that the runs of a result carry, in seconds; `nil` where there is none.
+/// From the first to the last time of the runs of a result, in seconds; `nil` if they have no times.
 @available(macOS 26.0, *)
 func span(of result: AttributedString) -> (start: Double, end: Double)? {
   let ranges = result.runs.compactMap { $0[AttributeScopes.SpeechAttributes.TimeRangeAttribute.self] }

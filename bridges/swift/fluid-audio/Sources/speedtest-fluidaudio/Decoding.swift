@@ -2,13 +2,13 @@ import FluidAudio
 import Foundation
 import SpeedtestProtocol
 
-/// What FluidAudio decodes with under every contract: a transducer has no prompt, no beams here, no
-/// temperatures and no windows of 30 s. A language only excludes tokens of other scripts.
+/// FluidAudio's settings under every contract: a transducer has no prompt, no beams here, no temperatures
+/// and no windows of 30 s. A language only excludes tokens of other scripts.
 let effectiveSettings = EffectiveSettings(
   task: "transcribe", beamSize: 1, vad: false, timestamps: true,
   batchSize: FluidAudioEngine.config.parallelChunkConcurrency)
 
-/// The language to pass. v2, which is English, ignores it; FluidAudio knows 28.
+/// The language to pass. v2, which is English, ignores it; FluidAudio has 28.
 func hint(_ language: String?, for version: AsrModelVersion) -> Language? {
   version == .v3 ? language.flatMap(Language.init(rawValue:)) : nil
 }
@@ -34,7 +34,7 @@ func remarks(
   return remarks
 }
 
-/// The answer to a call, made after its clock has stopped.
+/// The answer to a call, created after its clock has stopped.
 ///
 /// FluidAudio drops all times if one token lacks its time: their number then differs from the tokens'.
 func transcript(of result: ASRResult, seconds: Double, samples: Int, remarks: [String]) -> Transcript {
@@ -47,7 +47,7 @@ func transcript(of result: ASRResult, seconds: Double, samples: Int, remarks: [S
     effective: effectiveSettings, remarks: remarks)
 }
 
-/// An error of `AsrManager.transcribe` with its number; others pass as they are.
+/// An error of `AsrManager.transcribe` with its number; others pass unchanged.
 func failure(_ error: any Error, samples: Int) -> any Error {
   switch error {
   case ASRError.invalidAudioData:

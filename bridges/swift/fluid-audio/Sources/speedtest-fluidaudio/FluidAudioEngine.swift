@@ -32,7 +32,7 @@ actor FluidAudioEngine: Engine {
   private var loaded: (manager: AsrManager, version: AsrModelVersion)?
 
   init() {
-    // First of all: online, a load that fails deletes the user's folder and downloads another.
+    // This comes first: online, a failed load deletes the user's folder and downloads another.
     ModelHub.offlineMode = true
   }
 

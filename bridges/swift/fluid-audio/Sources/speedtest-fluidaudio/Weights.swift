@@ -7,7 +7,7 @@ import SpeedtestProtocol
 /// Given the folder `x`, FluidAudio takes `x/../parakeet-tdt-0.6b-v3`, for any name of `x`:
 /// with another name, it takes another copy or none. It looks for one file per bundle.
 struct Weights {
-  /// What the encoder is stored in, in the words of the tool's catalog: 6 bits, palettized.
+  /// The precision of the encoder, as in the tool's catalog: 6 bits, palettized.
   static let precision = "palettized6"
   static let versions: [String: AsrModelVersion] = ["parakeet-tdt-0.6b-v2": .v2, "parakeet-tdt-0.6b-v3": .v3]
 
@@ -22,7 +22,7 @@ struct Weights {
     guard names.contains(name), let version = Self.versions[name] else {
       throw EngineError.modelUnusable(
         "\(folder.path) must be named \(names.joined(separator: " or ")): FluidAudio loads the folder of"
-          + " that name beside the one that it is given")
+          + " that name beside the given one")
     }
     self.version = version
     guard ["auto", Self.precision].contains(model.precision) else {

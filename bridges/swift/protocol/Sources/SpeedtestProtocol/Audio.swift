@@ -1,6 +1,6 @@
 import Foundation
 
-/// The recording of a call; the last one is kept, because one file is decoded many times.
+/// The recording of a call; the last one is kept, because one file is transcribed many times.
 struct Audio {
   /// Samples per second in version 1 of the protocol.
   static let rate = 16_000
@@ -22,7 +22,7 @@ struct Audio {
   private static func read(_ path: String, count: Int) throws -> [Float] {
     let files = FileManager.default
     let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-    // Asked before it is opened: a pipe would never end, and a larger file need not fit into memory.
+    // Checked before opening: a pipe would never end, and a larger file may not fit into memory.
     guard let facts = try? files.attributesOfItem(atPath: target),
       facts[.type] as? FileAttributeType == .typeRegular
     else { throw EngineError.audioUnusable("no such file: \(path)") }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A line that is no call. `id` is what the answer repeats: JSON, `null` where it has none.
+/// A line that is not a call. The answer repeats `id`: JSON, `null` if the line has none.
 struct RefusedLine: Error, Equatable {
   var code: Int
   var className: String
@@ -25,7 +25,7 @@ struct RefusedLine: Error, Equatable {
 struct Call: Equatable {
   static let null = Array("null".utf8)
 
-  /// The id as it was written, so that the answer repeats it to the last digit; `nil`: no answer.
+  /// The id as written, so that the answer repeats every digit; `nil`: no answer.
   var id: [UInt8]?
   var method: String
   /// JSON of the parameters; an object, if they are right.
@@ -41,7 +41,7 @@ struct Call: Equatable {
       throw RefusedLine.invalidRequest("not an object", id: Self.null)
     }
     if let found = members["id"] {
-      // Whatever else it is could not be matched, and might not fit into a line.
+      // Any other value could not be matched, and might not fit into a line.
       guard found.count <= Limits.id, let first = found.first, !"[{tf".utf8.contains(first) else {
         throw RefusedLine.invalidRequest("an id is a number, a text or null", id: Self.null)
       }
@@ -90,16 +90,16 @@ extension DecodingError {
   }
 }
 
-/// Checks that bytes are one JSON value, and finds the members of the object that it is.
+/// Checks that bytes are one JSON value, and finds the members if it is an object.
 ///
-/// Foundation's decoder recurses and keeps no number as it was written, so this comes before it.
+/// Foundation's decoder recurses and does not keep numbers as written, so this check comes first.
 private struct JSONScanner {
   private let bytes: [UInt8]
   private var at = 0
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-  /// The members with the bytes of their values; `nil` if the value is no object.
+  /// The members with the bytes of their values; `nil` if the value is not an object.
   mutating func scan() throws -> [String: ArraySlice<UInt8>]? {
     skipSpace()
     var members: [String: ArraySlice<UInt8>]?
@@ -131,7 +131,7 @@ private struct JSONScanner {
     at += 1
   }
 
-  /// Takes it and what follows it only if it comes next.
+  /// Consumes this byte if it comes next; returns whether it did.
   private mutating func took(_ expected: Unicode.Scalar) -> Bool {
     guard next == UInt8(ascii: expected) else { return false }
     at += 1

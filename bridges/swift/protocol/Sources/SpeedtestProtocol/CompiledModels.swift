@@ -29,7 +29,7 @@ public struct CompiledModels: Sendable {
     return damaged.map { "\($0) is no JSON object" }
   }
 
-  /// The members of a JSON file; `nil` if there is no such file, or something else in it.
+  /// The members of a JSON file; `nil` if there is no such file, or if it is not a JSON object.
   public func object(in name: String) -> [String: Any]? {
     let content = FileManager.default.contents(atPath: folder.appendingPathComponent(name).path)
     return content.flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
@@ -42,7 +42,7 @@ public struct CompiledModels: Sendable {
     return inside.sorted().map { "\(bundle)/\($0)" }
   }
 
-  /// In bytes, of what a link points to; 0 if there is no such file.
+  /// Size in bytes, of a link's target; 0 if there is no such file.
   private func size(of name: String) -> Int {
     let path = folder.appendingPathComponent(name).resolvingSymlinksInPath().path
     let facts = try? FileManager.default.attributesOfItem(atPath: path)

@@ -1,11 +1,11 @@
 /// The device that a Core ML engine loads for, in the words of the tool.
 ///
-/// `auto` is the Neural Engine where there is one. In a virtual machine there is none, and loading for
-/// one is known to hang there: then it is the CPU.
+/// `auto` is the Neural Engine if there is one, else the CPU. A virtual machine has none, and loading for
+/// one is known to hang there.
 ///
 /// - Parameters:
 ///   - word: `auto`, `ane`, `gpu` or `cpu`.
-///   - available: those of this machine; empty where there is no Core ML.
+///   - available: the devices of this machine; empty without Core ML.
 public func coreMLDevice(_ word: String, among available: Set<String>) throws -> String {
   guard available.contains("cpu") else { throw EngineError.unavailable("there is no Core ML here") }
   let device = word == "auto" ? (available.contains("ane") ? "ane" : "cpu") : word

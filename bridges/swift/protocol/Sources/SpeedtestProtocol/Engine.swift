@@ -6,21 +6,21 @@ public protocol Engine: Sendable {
   static var name: String { get }
   /// Its version. Not empty; results of different versions are never mixed.
   static var version: String { get }
-  /// Everything else that could change a number: libraries, the system.
+  /// Everything else that can change a result: libraries, the system.
   static var versions: [String: String] { get }
 
-  /// Loads these weights completely, so that no later call has to.
+  /// Loads these weights completely, so that later calls load nothing.
   ///
-  /// The worker measures how long it takes. Nothing is loaded when it is called.
+  /// The worker measures the time. No model is loaded when it is called.
   func load(_ request: LoadRequest) async throws -> Loaded
 
   /// Transcribes 16 kHz mono samples (full scale at ±1) with these settings.
   ///
-  /// `Transcript.seconds` starts when this is called and ends when all of the text is there: the
-  /// engine measures it with a ``Stopwatch``, and fills in the rest afterwards.
+  /// `Transcript.seconds` starts with this call and ends when the whole text is ready: the engine
+  /// measures it with a ``Stopwatch``, and fills in the other fields afterwards.
   func transcribe(_ samples: [Float], _ contract: Contract) async throws -> Transcript
 
-  /// Drops the model and gives its memory back; called after a load that failed, too.
+  /// Drops the model and releases its memory; also called after a failed load.
   func unload() async throws
 }
 
@@ -64,7 +64,7 @@ public struct Loaded: Sendable, Equatable {
   }
 }
 
-/// The settings to decode with. `nil` leaves one to the engine; all are, in the contract `as-shipped`.
+/// The settings for decoding. The engine chooses a setting that is `nil`, as all are in `as-shipped`.
 public struct Contract: Decodable, Sendable, Equatable {
   /// ISO 639-1 code of the speech.
   public var language: String?
@@ -73,7 +73,7 @@ public struct Contract: Decodable, Sendable, Equatable {
   public var beamSize: Int?
   /// Candidates per window above temperature 0.
   public var bestOf: Int?
-  /// Tried in turn; one entry means no fallback.
+  /// Used in turn after failures; one entry means no fallback.
   public var temperatures: [Double]?
   public var conditionOnPreviousText, vad, timestamps: Bool?
   /// How audio beyond one window is divided, such as `sequential-30s`.
@@ -122,7 +122,7 @@ public struct EffectiveSettings: Encodable, Sendable, Equatable {
     (self.vad, self.timestamps, self.window, self.batchSize) = (vad, timestamps, window, batchSize)
   }
 
-  /// Every setting by name: one that is left out would be a deviation without a value.
+  /// Every setting by name: an omitted one would be a deviation without a value.
   public func encode(to encoder: any Encoder) throws {
     var members = encoder.container(keyedBy: CodingKeys.self)
     try members.encode(language, forKey: .language)
@@ -169,7 +169,7 @@ public struct Transcript: Sendable, Equatable {
   /// The whole transcript, as the engine made it.
   public var text: String
   public var segments: [Segment]
-  /// The language it was decoded as.
+  /// The language that was used for decoding.
   public var language: String?
   /// Decoded tokens of text.
   public var tokens: Int?
@@ -180,7 +180,7 @@ public struct Transcript: Sendable, Equatable {
   public var remarks: [String]
   /// Segments decoded again because the first temperature's text was rejected.
   public var fallbacks: Int?
-  /// Seconds until the first segment was there; only if segments come one by one.
+  /// Seconds until the first segment; only if segments are streamed.
   public var firstSegmentS: Double?
   /// Seconds by stage (`mel`, `encode`, `decode`, or its own names).
   public var stagesS: [String: Double]

@@ -2,17 +2,17 @@ import Foundation
 
 /// A failure with a number of the protocol. The text names the problem and the value.
 ///
-/// Anything else that an engine throws becomes `backend`, with its type and its description.
+/// Any other error that an engine throws becomes `backend`, with its type and description.
 public enum EngineError: Error, Sendable, Equatable {
   /// The engine cannot run here: hardware, system or library is missing.
   case unavailable(String)
-  /// No such weights, wrong format, damaged.
+  /// The weights are missing, damaged or in a wrong format.
   case modelUnusable(String)
-  /// No such file, another size, another rate, not finite, empty.
+  /// The file is missing, empty, not finite, or of another size or rate.
   case audioUnusable(String)
   /// An allocation failed.
   case outOfMemory(String)
-  /// Anything else the engine reports.
+  /// Any other error of the engine.
   case backend(String)
   /// `load` before `hello`, `transcribe` or `unload` before `load`.
   case wrongState(String)
@@ -80,7 +80,7 @@ struct ErrorObject: Encodable, Equatable {
     }
   }
 
-  /// Words in the errors of Core ML, Metal and C++ about memory that was not granted.
+  /// Words in the errors of Core ML, Metal and C++ about failed allocations.
   private static let memoryWords = [
     "out of memory", "bad_alloc", "failed to allocate", "insufficient memory",
   ]

@@ -18,12 +18,12 @@ enum Limits {
   /// Seconds by which Whisper's last window, which is padded, can be longer than the audio.
   static let lastWindowS = 30.0
 
-  /// Characters, tokens, segments or fallbacks that a transcript of so many seconds can have.
+  /// The most characters, tokens, segments or fallbacks for this many seconds of audio.
   static func said(in audioS: Double) -> Int { Int(1000 * (audioS + 60)) }
 }
 
 extension String {
-  /// At most so many characters, counted as the tool does: by Unicode scalar.
+  /// At most this many characters, counted as in the tool: by Unicode scalar.
   func cut(to most: Int) -> String {
     unicodeScalars.count <= most ? self : String(String.UnicodeScalarView(unicodeScalars.prefix(most)))
   }
@@ -43,10 +43,10 @@ extension [String: String] {
 extension Transcript {
   /// The same within the limits of the protocol.
   ///
-  /// Times of segments are clamped, because engines compute them from tokens that need not be
-  /// timestamps; remarks are cut; a figure that only explains is left out if it cannot be true. What
-  /// would change the result is not touched: it is an error of the engine, and costs one recording
-  /// instead of the whole cell.
+  /// Times of segments are clamped, because engines compute them from tokens that need not be timestamps.
+  /// Remarks are cut. An impossible figure that is only informative is left out. Values that would change
+  /// the result are not corrected: they are an error of the engine, and cost one recording instead of the
+  /// whole cell.
   ///
   /// - Parameters:
   ///   - audioS: seconds of audio that were transcribed.

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The protocol's own pipes, taken from the process before anything else runs in it.
+/// The protocol's pipes, reserved before anything else runs in the process.
 ///
 /// From then on, a library's output to file descriptor 1 goes to the log, and its input from 0
 /// is empty. A thread reads the calls: at their end it ends the process, even if it computes.
@@ -13,7 +13,7 @@ final class Pipes: Sendable {
   /// A line of calls.
   enum Line: Sendable, Equatable {
     case whole([UInt8])
-    /// It was longer than a line may be, and was not kept.
+    /// It was longer than allowed, and was not kept.
     case tooLong
   }
 
@@ -22,7 +22,7 @@ final class Pipes: Sendable {
     signal(SIGPIPE, SIG_IGN)  // a closed stdout is then an error of write
     let input = Self.moved(0)
     output = Self.moved(1)
-    if fcntl(2, F_GETFD) < 0 { Self.openNull(as: 2) }  // else a file opened later would get the log
+    if fcntl(2, F_GETFD) < 0 { Self.openNull(as: 2) }  // else a file opened later would receive the log
     dup2(2, 1)
     Self.openNull(as: 0)
     bufferPrintedLinesOnly()
@@ -33,7 +33,7 @@ final class Pipes: Sendable {
     }
   }
 
-  /// Says that a line of ``lines`` has been dealt with.
+  /// Reports that a line of ``lines`` has been handled.
   func finished(_ line: Line) { waiting.remove(line.size) }
 
   /// Writes a line; if its reader is gone, the process ends.
@@ -53,7 +53,7 @@ final class Pipes: Sendable {
     }
   }
 
-  /// A descriptor of our own for the same file, which programs started by a library do not inherit.
+  /// Another descriptor for the same file, which programs started by a library do not inherit.
   private static func moved(_ descriptor: Int32) -> Int32 {
     fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
   }
@@ -72,7 +72,7 @@ final class Pipes: Sendable {
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     while true {
       while !waiting.hasRoom {
-        // Nothing more is read meanwhile, but the end of the input must still be seen.
+        // No more is read now, but the end of the input must still be noticed.
         if systemPoll(input, for: POLLHUP, milliseconds: 0) & POLLHUP != 0 { _exit(0) }
         usleep(50_000)
       }
@@ -92,7 +92,7 @@ final class Pipes: Sendable {
 }
 
 extension Pipes.Line {
-  /// Bytes of memory, about.
+  /// Approximate bytes of memory.
   fileprivate var size: Int {
     switch self {
     case .whole(let bytes): bytes.count + 64
@@ -101,7 +101,7 @@ extension Pipes.Line {
   }
 }
 
-/// Cuts what comes out of a pipe into lines of a bounded length.
+/// Cuts the data of a pipe into lines of a bounded length.
 struct LineSplitter {
   /// Bytes of a line, with its newline.
   let longest: Int
@@ -130,7 +130,7 @@ struct LineSplitter {
   }
 }
 
-/// How many bytes of calls wait for their turn. The tool sends one at a time, so there is always room.
+/// The bytes of waiting calls. The tool sends one call at a time, so there is always space.
 private final class Waiting: @unchecked Sendable {
   private let lock = NSLock()
   private var bytes = 0

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A monotonic clock that starts when it is made.
+/// A monotonic clock that starts when it is created.
 ///
 /// It stops while the machine sleeps, as the tool's own clock does: otherwise a call during
 /// which a Mac slept would be longer than the time that passed for the tool.
@@ -16,7 +16,7 @@ public struct Stopwatch: Sendable {
   }
 }
 
-/// When something happened for the first time, by a ``Stopwatch``; noted from any thread.
+/// The time of an event's first occurrence, by a ``Stopwatch``; can be recorded from any thread.
 public final class FirstMoment: @unchecked Sendable {
   private let clock: Stopwatch
   private let lock = NSLock()

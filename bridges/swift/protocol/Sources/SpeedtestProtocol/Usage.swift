@@ -4,7 +4,7 @@ import Foundation
   import Glibc
 #endif
 
-/// What the system has accounted to this process so far.
+/// The resources that this process has used so far.
 struct Usage {
   /// Processor seconds of all threads.
   var cpuS: Double
@@ -24,8 +24,8 @@ struct Usage {
       peakBytes: peakOnLinux() ?? (status == 0 ? Int(usage.ru_maxrss) : nil))
   }
 
-  /// `VmHWM` where there is one. `ru_maxrss`, which is in bytes on macOS, is in KiB on Linux and
-  /// remembers there the size of the parent from before this program was started.
+  /// `VmHWM` if it exists. `ru_maxrss` is in bytes on macOS; on Linux it is in KiB and includes the size
+  /// of the parent from before this program was started.
   private static func peakOnLinux() -> Int? {
     guard let status = FileManager.default.contents(atPath: "/proc/self/status") else { return nil }
     let line = String(decoding: status, as: UTF8.self).split(separator: "\n")

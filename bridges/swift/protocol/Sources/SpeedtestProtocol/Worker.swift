@@ -6,7 +6,7 @@ public enum Worker {
   ///
   ///     await Worker.serve(MyEngine())
   ///
-  /// The engine is made after stdout has been taken from the libraries.
+  /// The engine is created after stdout has been redirected for the libraries.
   public static func serve<E: Engine>(_ engine: @autoclosure @Sendable () -> E) async -> Never {
     let pipes = Pipes()
     let session = Session(engine())
@@ -21,7 +21,7 @@ public enum Worker {
   }
 }
 
-/// What a line led to. `line` is `nil` for a notification, which gets no answer.
+/// The result of a line. `line` is `nil` for a notification, which gets no answer.
 struct Answer: Sendable, Equatable {
   var line: [UInt8]?
   var isLast = false
@@ -118,7 +118,7 @@ actor Session<E: Engine> {
         LoadRequest(
           model: params.model, device: params.device ?? "auto", threads: params.threads ?? 1))
     } catch {
-      try? await engine.unload()  // a model that was loaded by half would stay in memory
+      try? await engine.unload()  // a partly loaded model would stay in memory
       throw error
     }
     let loadS = clock.seconds

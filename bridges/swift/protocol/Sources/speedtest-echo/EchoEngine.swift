@@ -1,10 +1,10 @@
 import Foundation
 import SpeedtestProtocol
 
-/// An engine of known truth, which every system can run: whether each half second is loud.
+/// An engine of known truth for every system: it reports whether each half second is loud.
 ///
-/// It recognizes no words. The environment makes it a worse neighbor, for tests of the protocol:
-/// `SPEEDTEST_ECHO_RTF` is how long it computes at least, in seconds per second of audio.
+/// It recognizes no words. For tests of the protocol, the environment makes it slower:
+/// `SPEEDTEST_ECHO_RTF` is the least computing time, in seconds per second of audio.
 actor EchoEngine: Engine {
   static let name = "speedtest-echo"
   static let version = "1"

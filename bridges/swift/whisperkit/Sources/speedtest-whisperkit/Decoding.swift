@@ -4,8 +4,8 @@ import WhisperKit
 
 /// The contract in WhisperKit's options.
 ///
-/// - Parameter suppressed: the tokens that the network is not to write.
-/// - Throws: `EngineError.invalidParams` for what WhisperKit cannot do.
+/// - Parameter suppressed: the tokens that the network must not write.
+/// - Throws: `EngineError.invalidParams` for settings that WhisperKit does not support.
 func options(for contract: Contract, suppressing suppressed: [Int]) throws -> DecodingOptions {
   var options = DecodingOptions(skipSpecialTokens: true)  // else the text has them
   guard !contract.isAsShipped else { return options }
@@ -54,13 +54,13 @@ extension Transcript {
   /// With everything except clock and text: segments, counts, stages, and effective settings.
   ///
   /// - Parameters:
-  ///   - results: one, or one per chunk where the detector cut the recording.
+  ///   - results: one, or one per chunk if the detector cut the recording.
   ///   - durationS: of the recording, in seconds.
   /// - Throws: `EngineError.backend` if the library left out a part.
   func completed(
     by results: [TranscriptionResult], _ options: DecodingOptions, _ vocabulary: Vocabulary, durationS: Double
   ) throws -> Transcript {
-    // The library drops a chunk that fails, without an error; and of the last second, it may make none.
+    // The library drops a failed chunk without an error, and may create no chunk for the last second.
     let decodedS = results.reduce(0) { $0 + $1.timings.inputAudioSeconds }
     guard decodedS > durationS - 1.01 else {
       throw EngineError.backend("only \(decodedS) s of \(durationS) s were decoded: a chunk failed")
@@ -83,7 +83,7 @@ extension Transcript {
     whole.language = whole.effective.language
     whole.observed = (spoken == nil ? [] : ["language"]) + ["vad", "window"]
     whole.remarks = differences(of: options, chunked: chunked)
-    // Chunks that are decoded at once overlap: their stages add up to more than the time that passed.
+    // Chunks that are decoded at once overlap: the sum of their stages exceeds the elapsed time.
     guard whole.effective.batchSize == 1 else { return whole }
     whole.stagesS = results.map(\.timings).reduce(into: [:]) { sums, stage in
       sums["mel", default: 0] += stage.logmels
@@ -96,7 +96,7 @@ extension Transcript {
   }
 }
 
-/// The settings that these options mean, in the contract's terms.
+/// These options as settings of the contract.
 func settings(of options: DecodingOptions, chunked: Bool) -> EffectiveSettings {
   let ladder = (0...options.temperatureFallbackCount).map {
     Double(options.temperature + Float($0) * options.temperatureIncrementOnFallback)
@@ -108,7 +108,7 @@ func settings(of options: DecodingOptions, chunked: Bool) -> EffectiveSettings {
     batchSize: chunked ? options.concurrentWorkerCount : 1)
 }
 
-/// What no setting expresses.
+/// Differences that no setting expresses.
 func differences(of options: DecodingOptions, chunked: Bool) -> [String] {
   let samples = options.temperature > 0 || options.temperatureFallbackCount > 0
   let remarks = [

@@ -5,11 +5,11 @@ import WhisperKit
 
 /// A folder of models, and the tokenizer for them, that WhisperKit can load without the network.
 struct Weights {
-  /// What WhisperKit's models are stored in and compute in.
+  /// The precision in which WhisperKit's models are stored and compute.
   static let precision = "float16"
 
   let folder, tokenizer: URL
-  /// Tokens that this network does not write by OpenAI's rules; WhisperKit itself suppresses none.
+  /// Tokens that OpenAI's rules suppress for this network; WhisperKit itself suppresses none.
   let suppressed: [Int]
 
   /// - Throws: `EngineError.modelUnusable` with the problem and what to do.
@@ -20,7 +20,7 @@ struct Weights {
     let beside = folder.appendingPathComponent("../../../openai/whisper-\(size)").standardizedFileURL
     let inside = folder.appendingPathComponent("tokenizer.json").path
     tokenizer = FileManager.default.fileExists(atPath: inside) ? folder : beside
-    // It fetches a tokenizer that is no JSON or that has no configuration, as if it were missing.
+    // It fetches a tokenizer that is not JSON or has no configuration, as if it were missing.
     let bundles = ["AudioEncoder", "MelSpectrogram", "TextDecoder"]
     let models = CompiledModels(in: folder)
     let problem =
@@ -51,11 +51,11 @@ func computeOptions(for device: String) -> ModelComputeOptions {
   case "gpu": ModelComputeOptions(audioEncoderCompute: .cpuAndGPU, textDecoderCompute: .cpuAndGPU)
   case "cpu":
     ModelComputeOptions(melCompute: .cpuOnly, audioEncoderCompute: .cpuOnly, textDecoderCompute: .cpuOnly)
-  default: ModelComputeOptions()  // the Neural Engine, but for the mel spectrogram
+  default: ModelComputeOptions()  // the Neural Engine, except for the mel spectrogram
   }
 }
 
-/// The same in Core ML's words.
+/// The same with Core ML's names.
 func words(of options: ModelComputeOptions) -> String {
   let names: [MLComputeUnits: String] = [
     .cpuOnly: "cpuOnly", .cpuAndGPU: "cpuAndGPU", .cpuAndNeuralEngine: "cpuAndNeuralEngine",
@@ -64,7 +64,7 @@ func words(of options: ModelComputeOptions) -> String {
   return zip(["mel", "encoder", "decoder"], units).map { "\($0) \(names[$1] ?? "?")" }.joined(separator: ", ")
 }
 
-/// The devices of this machine that Core ML has.
+/// The devices of this machine that Core ML can use.
 func devicesHere() -> Set<String> {
   Set(
     MLModel.availableComputeDevices.map {

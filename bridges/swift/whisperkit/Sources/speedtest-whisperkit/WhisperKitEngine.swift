@@ -39,7 +39,7 @@ actor WhisperKitEngine: Engine {
     let options = try options(for: contract, suppressing: loaded.suppressed)
     let clock = Stopwatch()
     let first = FirstMoment(clock)
-    // Not as an argument: where a recording is cut up, the library calls only this one.
+    // Not as an argument: if a recording is cut into chunks, the library calls only this one.
     loaded.kit.segmentDiscoveryCallback = { if $0.contains(where: { !$0.text.isEmpty }) { first.note() } }
     do {
       let results = try await loaded.kit.transcribe(audioArray: samples, decodeOptions: options)
