@@ -106,7 +106,8 @@ enum Program {
     try await request.downloadAndInstall()
     // It also returns when macOS will retry in the background.
     guard await AssetInventory.status(forModules: [transcriber]) == .installed else {
-      throw EngineError.backend("macOS has not installed \(name) yet and continues in the background; check again later")
+      throw EngineError.backend(
+        "macOS has not installed \(name) yet and continues in the background; check again later")
     }
   }
 
