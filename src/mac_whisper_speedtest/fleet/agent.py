@@ -42,8 +42,11 @@ _PR_SET_PDEATHSIG = 1
 class _Node:
     """The other end of this process's pipes."""
 
-    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+    def __init__(self, incoming: int, outgoing: BinaryIO) -> None:
+        # Read without Python's buffer: its lock would be held by a thread that waits, and Python
+        # aborts if it cannot get it at its end.
         self._incoming = incoming
+        self._read = b""
         self._outgoing = outgoing
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
@@ -52,16 +55,19 @@ class _Node:
         return files.decode_json(self._line(), dict[str, Any])
 
     def _line(self) -> bytes:
-        line = self._incoming.readline(limits.LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            raise EOFError
+        while b"\n" not in self._read:
+            piece = os.read(self._incoming, 1 << 16)
+            if not piece or len(self._read) > limits.LONGEST_LINE:
+                raise EOFError
+            self._read += piece
+        line, _, self._read = self._read.partition(b"\n")
         return line
 
     def read_until_its_end(self) -> None:
         """Take in answers, blocked and therefore silent, until the node closes its end."""
         try:
             while True:
-                self._answers.put(self._line().decode().rstrip("\n"))
+                self._answers.put(self._line().decode())
         except (EOFError, OSError, UnicodeDecodeError):
             self._answers.put(None)
 
@@ -119,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Standard output is the node's: what else writes there, writes to the log.
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    node = _Node(sys.stdin.buffer, outgoing)
+    node = _Node(sys.stdin.fileno(), outgoing)
     try:
         settings = replace(
             fleet_settings.load(given.folder),
