@@ -292,7 +292,7 @@ async def test_a_restarted_client_hears_of_what_the_first_one_began(fleet: FakeF
 
 
 @in_a_fleet
-async def test_what_was_finished_while_nobody_watched_is_found_in_storage(
+async def test_what_was_finished_while_no_client_watched_is_found_in_storage(
     fleet: FakeFleet,
 ) -> None:
     await fleet.join("air")

@@ -69,7 +69,7 @@ class PretendNode:
             self._say(job.encode(answer))
 
     def measure(self, delivery: Delivery) -> BundleName:
-        """Store a bundle of a run on this machine that nobody has seen before."""
+        """Store a bundle of a run on this machine that was not there before."""
         seed = 100 * self.number + len(self.given)
         made = parks.machine(seed, rounds=2, passes=1)
         path = self.folder / f"{seed}.zip"
@@ -218,7 +218,7 @@ def test_what_is_missing_is_said_without_a_scheduler_too(
     assert "queued: tiny.en on memory>=16G" in alone.out
 
 
-def test_a_node_that_nobody_knows_cannot_be_drained(
+def test_a_node_that_never_joined_cannot_be_drained(
     fleet: Callable[..., PretendNode], speedtest: Call
 ) -> None:
     said = speedtest("fleet", "drain", "mini")
@@ -293,6 +293,6 @@ def test_an_option_of_one_machine_and_a_wrong_constraint_are_refused_at_once(
     base = ("fleet", "run", "--model", "tiny.en", "--to", tmp_path / "x")
     assert "has no order" in speedtest(*base, "--on", "chip>=4").err
     assert "nodes do not have it" in speedtest(*base, "--audio", "talk.mp3").err
-    nobody = speedtest(*base)
-    assert nobody.code == ExitCode.USAGE
-    assert "no node is connected" in nobody.err
+    alone = speedtest(*base)
+    assert alone.code == ExitCode.USAGE
+    assert "no node is connected" in alone.err

@@ -110,12 +110,12 @@ def run(
             raise
         finally:
             observer.close()
-        wanted = {each.id for each in jobs}
-        entries = [each for each in ledger.jobs() if each.id in wanted]
+        asked_for = {each.id for each in jobs}
+        entries = [each for each in ledger.jobs() if each.id in asked_for]
         failed = [each for each in entries if each.state is JobState.FAILED]
         for each in failed:
             notify(f"failed: {fleet_progress.job_title(ledger.job(each.id))}: {each.reason}")
-        found = collected(settings, ledger, [to], wanted)
+        found = collected(settings, ledger, [to], asked_for)
     if len(failed) == len(entries):
         ctx.exit(ExitCode.ALL_CELLS_FAILED)
     ctx.exit(ExitCode.OK if found and not failed else ExitCode.SOME_CELLS_FAILED)

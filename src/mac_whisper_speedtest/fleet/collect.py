@@ -57,13 +57,12 @@ def collect(
         progress(number, len(names))
         path = local / str(name)
         try:
-            if store.folder is None and not path.is_file():
+            if not path.is_file() or files.sha256_file(path) != name.sha256:
+                if store.folder is not None:
+                    raise StorageError("it is damaged: its SHA-256 is not that of its name")
                 path = store.fetch(name, files.private_folder(local))
-            elif files.sha256_file(path) != name.sha256:
-                refused[str(name)] = "it is damaged: its SHA-256 is not that of its name"
-                continue
         except (StorageError, OSError) as error:
-            refused[str(name)] = f"it cannot be read: {reason_of(error)}"
+            refused[str(name)] = reason_of(error)
             continue
         try:
             new += read.import_verified(path).new

@@ -85,10 +85,10 @@ def why_waiting(on: On, refused: Collection[str], fleet: FleetState) -> str:
             lacking.append((len(missing), f"{node.name} has {missing[0]}"))
         else:
             able.append(node)
-    wanted = f"waits for {', '.join(on) or 'a node'}"
+    waits = f"waits for {', '.join(on) or 'a node'}"
     if not able:
         nearest = f"; nearest: {min(lacking)[1]}" if lacking else ""
-        return f"{wanted}: no such node was ever here{nearest}"
+        return f"{waits}: no such node was ever here{nearest}"
     reasons = []
     for node in sorted(able, key=lambda each: -(each.seen_at or 0.0)):
         if node.name in refused:
@@ -102,7 +102,7 @@ def why_waiting(on: On, refused: Collection[str], fleet: FleetState) -> str:
             reasons.append(f"{node.name} was not ready; again in {again}")
         else:
             return ""
-    return f"{wanted}: {'; '.join(reasons[:_MOST_REASONS])}"
+    return f"{waits}: {'; '.join(reasons[:_MOST_REASONS])}"
 
 
 def labels_of(name: str, document: object) -> Labels:
