@@ -116,7 +116,7 @@ def _measure(target: BackendTarget, bench: Workbench) -> Measurement:
     if gpu and (sees := _seen_devices(target, bench)):
         return unmeasured(f"its library sees {', '.join(sees)} only")
     if not builtin.is_whole(builtin.builtin_clips().recording):
-        return unmeasured("the built-in speech is not here: speedtest clips fetch")
+        return unmeasured("the built-in speech is missing: speedtest clips fetch")
     request = Request(
         models=(MODEL,),
         backends=(backend.label,),
@@ -336,7 +336,7 @@ def _steady(found: Measurement) -> CheckupLine:
     if first < len(warmups) + 1:  # the first timed call may be a little slower by chance
         return ok("steady", seen)
     if (others := _others(found)) > QUIET_CORES:
-        return unknown("steady", f"the machine is busy: others used {others:.2f} cores; {seen}")
+        return unknown("steady", _busy(others, seen))
     return fail("steady", f"{seen}, but warmed up with {len(warmups)} (limit +1)", SEND)
 
 
@@ -349,8 +349,12 @@ def _overhead(found: Measurement) -> CheckupLine:
     if spent <= limit:
         return ok("overhead", seen)
     if (others := _others(found)) > QUIET_CORES:
-        return unknown("overhead", f"the machine is busy: others used {others:.2f} cores; {seen}")
+        return unknown("overhead", _busy(others, seen))
     return fail("overhead", f"{seen} (limit {limit / typical:.0%})", SEND)
+
+
+def _busy(others: float, seen: str) -> str:
+    return f"the machine is busy: other programs used {others:.2f} cores; {seen}"
 
 
 def _others(found: Measurement) -> float:

@@ -108,7 +108,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "ending",
         "endings",
-        "is every ending recognized, and is nothing left behind?",
+        "is every ending recognized, and does nothing remain?",
         endings.measure,
         endings.judge,
     ),
@@ -122,12 +122,18 @@ CHECKS: Sequence[Check] = (
     Check(
         "durability",
         "host",
-        "how long does a line of the journal take to the disk?",
+        "how long does writing a journal line to disk take?",
         host.measure_durability,
         host.judge_durability,
     ),
     Check("clock", "host", "how fine is the clock?", host.measure_clock, host.judge_clock),
-    Check("cost", "host", "what does looking cost?", host.measure_cost, host.judge_cost),
+    Check(
+        "cost",
+        "host",
+        "what does a reading cost?",
+        host.measure_cost,
+        host.judge_cost,
+    ),
     Check("awake", "host", "is the machine kept awake?", host.measure_awake, host.judge_awake),
 )
 BACKEND, LOCK = "backend", "lock"
@@ -272,7 +278,7 @@ def _lines(found: Measurement, judge: Judge, *, gpu: bool) -> list[CheckupLine]:
     except UnknownFactError as error:
         lines = [unknown(topic, str(error))]
     except Exception as error:  # noqa: BLE001 - a kit may contain anything
-        lines = [unknown(topic, f"its figures make no sense: {error}")]
+        lines = [unknown(topic, f"its figures are invalid: {error}")]
     if not (gpu and found.gpu):
         return lines
     return [

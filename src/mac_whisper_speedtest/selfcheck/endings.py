@@ -47,7 +47,7 @@ def measure(bench: Workbench) -> list[Measurement]:
 def _over_limit_on_gpu(bench: Workbench) -> Measurement:
     """A worker that takes too much of a memory which it shares with the processor."""
     if not bench.reader.macos:
-        why = "only on a Mac does a GPU use the machine's memory"
+        why = "only a Mac's GPU uses the machine's memory"
         return not_measured("ending", why, subject=_OF_A_GPU)
     for library in IMPORTERS:
         if python := interpreter_with(library):

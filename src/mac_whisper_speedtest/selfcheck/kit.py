@@ -43,7 +43,7 @@ class Measurement(Struct):
     """What one check measured: raw figures and texts, and no verdict."""
 
     check: str = kept("the name of the check, which defines its figures")
-    subject: str = scrubbed("what was looked at, such as a backend and a device")
+    subject: str = scrubbed("its subject, such as a backend and a device")
     gpu: bool = kept("whether it is about a GPU: with `--gpu`, not known is a failure")
     seconds: float = kept("how long it took")
     values: dict[str, list[float]] = kept("name → figures, one or more")
@@ -76,15 +76,15 @@ class Measurement(Struct):
 class Kit(Struct):
     """The whole of ``kit.json``."""
 
-    format: str = kept("what this file is", default=FORMAT)
+    format: str = kept("identifies this file format", default=FORMAT)
     version: int = kept("of this schema", default=VERSION)
     tool: str = kept("version of the program")
     measured_at: str = kept("ISO 8601, UTC, to the second")
     gpu: bool = kept("whether `--gpu` was given")
-    interrupted: bool = kept("whether the user stopped it: what follows was found before")
+    interrupted: bool = kept("whether the user stopped it; the measurements were made before")
     measurements: list[Measurement] = inside("in the order in which they were made")
     raw: dict[str, str] = scrubbed(
-        "name → what a tool of the system printed; members of their own in the file", default={}
+        "name → output of a system tool; separate members of the file", default={}
     )
 
 

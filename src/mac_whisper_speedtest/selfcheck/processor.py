@@ -128,7 +128,7 @@ def _judge_leak(found: Measurement) -> CheckupLine:
     shares = found.series("outside_share")
     quiet = [*found.series("quiet_before"), *found.series("quiet_after")]
     rise = min(shares) - min(quiet)
-    seen = f"others used {min(shares):.2f} cores meanwhile, {min(quiet):.2f} without"
+    seen = f"other programs used {min(shares):.2f} cores during it, {min(quiet):.2f} when idle"
     if rise <= QUIET_CORES:
         return ok(topic, f"{seen} (limit +{QUIET_CORES:g})")
     if max(quiet) > QUIET_CORES:
@@ -175,9 +175,9 @@ def judge_stranger(found: Measurement) -> list[CheckupLine]:
         return [ok(topic, f"{seen} {limit}")]
     quiet = [*found.series("quiet_before"), *found.series("quiet_after")]
     if max(quiet) > STRANGER_CORES:
-        reason = f"the machine is busy: others use {max(quiet):.2f} cores besides; {seen}"
+        reason = f"the machine is busy: other programs use {max(quiet):.2f} cores; {seen}"
         return [unknown(topic, reason, CLOSE)]
-    return [fail(topic, f"{seen}, while others use {max(quiet):.2f} cores {limit}", SEND)]
+    return [fail(topic, f"{seen}, while other programs use {max(quiet):.2f} cores {limit}", SEND)]
 
 
 def measure_idle(bench: Workbench) -> Measurement:

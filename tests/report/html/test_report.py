@@ -238,7 +238,7 @@ def test_the_method_names_margin_and_noise_floor() -> None:
     assert "beyond 3.4%" in said
     assert "The noise floor is 3.4%: fake tiny.en against itself in 12 rounds" in said
     said = section(parse(render_report(run_of(FakeCell("a")).run)), "method").text
-    assert "The noise floor of this machine was not measured" in said
+    assert "The noise floor of this machine is unknown" in said
     assert "docs/explanation/method.md" in said
 
 
