@@ -30,6 +30,10 @@ class Notes(FleetObserver):
         self.endings: list[tuple[str, str]] = []
         self.progress: list[FleetProgress] = []
         self.heard = asyncio.Event()
+        self.said: list[str] = []
+
+    def notify(self, text: str) -> None:
+        self.said.append(text)
 
     def ended(self, job: Job, node: str, state: str, reason: str) -> None:
         self.endings.append((node, str(state)))
@@ -156,7 +160,6 @@ async def test_every_job_is_measured_once_by_a_node_that_meets_its_constraints(
     }
     last = notes.progress[-1]
     assert (last.jobs, last.done, last.cells, last.cells_done) == (6, 6, 6, 6)
-    assert last.left_s == 0.0
 
 
 @in_a_fleet
@@ -309,6 +312,25 @@ async def test_what_was_finished_while_no_client_watched_is_found_in_storage(
         (1, "node of 1", "lost"),
         (2, "air", "done"),
     ]
+
+
+@in_a_fleet
+async def test_storage_that_cannot_be_read_keeps_no_job_waiting_for_ever(fleet: FakeFleet) -> None:
+    await fleet.join("air")
+    elsewhere = Job(request={"models": ["tiny.en"]}, to=str(fleet.to / "unmounted"))
+    fleet.ledger.add([elsewhere])
+    fleet.ledger.lease(elsewhere.id, "air")  # by an earlier command
+    notes = Notes()
+
+    running = asyncio.create_task(fleet.run([fleet.job()], notes))
+    await until(lambda: bool(notes.said))
+    assert fleet.states() == ["leased", "queued"]  # a bundle may be there
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await fleet.run([fleet.job()], lost_after_s=0.0)
+
+    assert "there is no folder" in notes.said[0]
+    assert fleet.states() == ["queued", "done"]
 
 
 @in_a_fleet

@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mac_whisper_speedtest.errors import SpeedtestError, StorageError
+from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.fleet import agent, network, policy
 from mac_whisper_speedtest.fleet import job as jobs_
 from mac_whisper_speedtest.fleet import labels as labels_
@@ -110,7 +110,8 @@ class _Loop:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     stale: bool = True
     cut: bool = False
-    unread: bool = False
+    unread: dict[str, str] = field(default_factory=dict)
+    """Storages that could not be read at the last look, and why."""
     refreshed_s: float = -1.0
     looked_s: float = -1.0
     reported_s: float = -1.0
@@ -318,16 +319,14 @@ class _Loop:
         if not away:
             return
         due = {lease: why for lease in away if (why := self._why_lost(lease))}
-        recently = time.monotonic() - self.looked_s < _LOOK_EVERY_S
-        if (self.unread or not due) and recently:
+        if (self.unread or not due) and time.monotonic() - self.looked_s < _LOOK_EVERY_S:
             return
-        self.unread = not await self._look({lease.job for lease in away})
-        if self.unread:
-            return
+        await self._look({lease.job for lease in away})
         left = {(lease.job, lease.number) for lease in self.ledger.attempts(ended=False)}
         with self.ledger.batch():
             for lease, why in due.items():
-                if (lease.job, lease.number) in left:
+                unknown = self._job(lease.job).to in self.unread and not self._is_overdue(lease)
+                if (lease.job, lease.number) in left and not unknown:
                     self.ledger.lose(lease.job, lease.number, why)
                     self.observer.ended(self._job(lease.job), lease.node, LOST, why)
 
@@ -336,19 +335,22 @@ class _Loop:
         address, _ = self.nodes.get(lease.node, ("", None))
         if address not in {"", self.kept.get(f"{lease.job}-{lease.number}")}:
             return "its node is here again, without a bundle"  # it hands in before it joins
-        away_s = time.time() - (lease.away_since or 0.0)
-        return f"{lease.reason}, {away_s:.0f} s ago" if away_s >= self.lost_after_s else ""
+        return lease.reason if self._is_overdue(lease) else ""
 
-    async def _look(self, jobs: Collection[str]) -> bool:
-        """Account for the bundles in storage, and return whether it could be read."""
+    def _is_overdue(self, lease: AttemptEntry) -> bool:
+        return time.time() - (lease.away_since or 0.0) >= self.lost_after_s
+
+    async def _look(self, jobs: Collection[str]) -> None:
+        """Account for the bundles in storage, as far as it can be read."""
         self.looked_s = time.monotonic()
-        read = True
+        unread = {}
         for address in dict.fromkeys(self._job(each).to for each in jobs):
             try:
                 names = await asyncio.to_thread(_names, address)
-            except StorageError as error:
-                self.observer.notify(f"{error.message}; trying again later")
-                read = False
+            except SpeedtestError as error:
+                unread[address] = error.message
+                if self.unread.get(address) != error.message:
+                    self.observer.notify(f"{error.message}; trying again later")
                 continue
             before = {(each.job, each.number): each for each in self.ledger.attempts(ended=False)}
             for each in self.ledger.stored(names):
@@ -356,7 +358,7 @@ class _Loop:
                 node = lease.node if lease else "storage"
                 reason = "a second measurement of this job" if each.late else ""
                 self.observer.ended(self._job(each.job), node, Ending.DONE, reason)
-        return read
+        self.unread = unread
 
     def _job(self, job: str) -> Job:
         if job not in self.jobs:  # another command's, whose lease keeps a node busy
@@ -383,7 +385,7 @@ class _Loop:
                 cells_done=sum(done),
                 busy=busy,
                 connected=sorted(self.nodes),
-                left_s=None if mean_s is None else mean_s * -(-left // able),
+                left_s=mean_s * -(-left // able) if mean_s and busy else None,
                 waits=self._waits(entries),
             )
         )

@@ -152,7 +152,7 @@ class FleetProgress:
         cells: of all jobs; None if some nodes decide that themselves.
         busy: node → the job that it has.
         connected: names of nodes.
-        left_s: estimated from the jobs that are done; None before the first.
+        left_s: estimated from the jobs that are done; None before the first, or if none goes on.
         waits: why jobs that no node can have now wait, each reason once.
     """
 
