@@ -195,8 +195,8 @@ class Machine:
         return self.processes("mac_whisper_speedtest.fleet.agent")
 
     def measurements(self) -> list[psutil.Process]:
-        """The process that carries out a job, if it is there."""
-        return self.processes("mac_whisper_speedtest.fleet.measure")
+        """The process that carries out a job and hands in its bundle, if it is there."""
+        return self.processes("fleet.children measure")
 
     def cut(self) -> None:
         """Take the machine off the network: as if its cable were pulled."""
