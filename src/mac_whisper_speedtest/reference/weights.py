@@ -100,7 +100,10 @@ def printed() -> str:
     return page(
         "Reference: JSON of commands",
         "`run`, `show` and `export` print [runs](results.md), `compare` and `history` "
-        "[comparisons](compare.md). Home folders, user names and tokens are removed. "
+        "[comparisons](compare.md). `fleet status` prints `scheduler` and `unreachable` (why it "
+        "does not answer, or empty), `nodes` with their labels, `jobs`, their `attempts` and "
+        "`bundles`, and `waits` (why jobs wait). "
+        "Home folders, user names and tokens are removed. "
         "Words about weights are in [weights.md](weights.md), about the machine in "
         "[doctor.md](doctor.md).",
         *(
