@@ -65,7 +65,7 @@ def test_an_edited_figure_is_found_under_a_digest_that_was_made_to_fit() -> None
     run = stored()
     resealed(run, faster)
     (problem,) = verify.verify(run)
-    assert problem.startswith("the figures in run.json differ from those of its samples")
+    assert problem.startswith("the figures in run.json do not follow from its samples")
 
 
 def test_figures_of_another_version_are_no_damage() -> None:
@@ -84,7 +84,7 @@ def test_an_edited_sample_in_the_seal_is_wrong_whatever_version_wrote_it() -> No
     run.seal(summarize(run.replay()))
     resealed(run, lambda content: content["cells"][0]["samples"][1].update(text="other words"))
     (problem,) = verify.verify(run)
-    assert "differs from what was measured" in problem
+    assert "differs from the measurements" in problem
     assert "cells.0.samples.1.text" in problem
 
 

@@ -43,7 +43,7 @@ MIN_BLOCKS = 8
 """Blocks are shortened until there are this many: of four, every draw would too often contain the
 same single error."""
 MIN_WORDS = 5
-"""Fewer words give no interval: even all of them wrong may be one mishearing."""
+"""Fewer words give no interval: even if all are wrong, this may be one mishearing."""
 
 _AT_ONCE = 1_000_000
 """Draws held in memory at once (8 MB)."""

@@ -26,7 +26,7 @@ class DifferingSpan:
         first: what the first backend wrote; may be empty.
         second: what the second wrote; may be empty.
         after: the words after it.
-        right: which of the two equals the reference; ``None`` without a reference text.
+        right: the one that equals the reference; ``None`` without a reference text.
     """
 
     before: str

@@ -194,8 +194,8 @@ class LanguageErrors(Counts):
 class Score(Counts):
     """The errors of one backend's texts over a set.
 
-    The counts are those of all utterances: deletions include those of failed ones, insertions text
-    over an empty reference. So ``rate`` is the corpus rate (micro average).
+    The counts cover all utterances: deletions include failed ones, insertions include text over an
+    empty reference. So ``rate`` is the corpus rate (micro average).
 
     Attributes:
         metric: ``wer``, or ``cer``; one for the whole set.

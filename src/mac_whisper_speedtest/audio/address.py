@@ -137,7 +137,7 @@ def parse_address(url: str, policy: FetchPolicy) -> WebAddress:
 
 
 def checked_numbers(address: WebAddress, policy: FetchPolicy) -> list[str]:
-    """The numeric addresses of the host, all of them on the public internet.
+    """The numeric addresses of the host, all on the public internet.
 
     Raises:
         DownloadError: the host cannot be found, or one of its addresses is not public.
@@ -164,9 +164,9 @@ def checked_numbers(address: WebAddress, policy: FetchPolicy) -> list[str]:
 def is_public(number: str) -> bool:
     """Whether a numeric address is on the public internet.
 
-    Excluded are loopback, private, shared, link-local, multicast, documentation, reserved and
-    unspecified ones (IANA's special-purpose registries, as the standard library knows them),
-    those of ``_NOT_PUBLIC``, and IPv6 addresses that contain such an IPv4 address.
+    Not public: loopback, private, shared, link-local, multicast, documentation, reserved and
+    unspecified addresses (IANA's special-purpose registries, as in the standard library); the
+    addresses in ``_NOT_PUBLIC``; and IPv6 addresses that contain such an IPv4 address.
     """
     try:
         address = ipaddress.ip_address(number)

@@ -62,7 +62,7 @@ def decoded(audio: Path | bytes, *, name: str = "") -> CachedPcm:
         name: its name in messages; the path by default.
 
     Raises:
-        AudioError: it cannot be decoded (see `decode.blocks`), or it changed meanwhile.
+        AudioError: it cannot be decoded (see `decode.blocks`), or it changed while it was read.
         StorageError: the cache cannot be written.
     """
     if isinstance(audio, Path):
@@ -157,8 +157,8 @@ def to_remove(entries: Iterable[tuple[int, int, Path]], max_bytes: int) -> list[
 def _folder() -> Path:
     """The cache's folder, marked as used by this process until it ends.
 
-    A run reads its entries until it ends, so none may be removed meanwhile. Therefore the cache is
-    trimmed only when a process starts to use it and no other does; a run may exceed the limit.
+    A run reads its entries until it ends, so none may be removed during a run. Therefore the cache
+    is trimmed only when a process starts to use it and no other does; a run may exceed the limit.
     """
     folder = paths.cache_dir() / "pcm"
     with _one_at_a_time:

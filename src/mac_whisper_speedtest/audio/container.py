@@ -1,9 +1,9 @@
 """Read the frames of an audio file, and refuse a file in which audio is missing.
 
 FFmpeg plays a damaged file without an error: it skips undecodable parts and stops where the file
-ends. So three things are compared with what is decoded: the time stamps of neighboring packets, the
-length that the container states, and, in streams that have neither (mp3, AAC and AC-3 without a
-container), whether every byte belongs to a frame or a tag.
+ends. The decoded audio is therefore compared with the time stamps of neighboring packets and with
+the length that the container states. In streams that have neither (mp3, AAC and AC-3 without a
+container), every byte must belong to a frame or a tag.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ thousand output samples per input sample."""
 
 _CLOCK_ERROR: Final = 0.01
 _CLOCK_ERROR_SECONDS: Final = 0.05
-"""Share and seconds by which less is accepted than a length that comes from a clock."""
+"""Accepted shortage, as a share and in seconds, against a length that comes from a clock."""
 
 _LISTS: Final = frozenset({"concat", "dash", "hls", "imf", "sdp"})
 """Formats that only name other files or addresses."""
@@ -275,7 +275,7 @@ class _LossWatch:
         """Count bytes of an elementary stream that are no frame, if no length shows the loss."""
         if self._stated_s is None and self._heard_s:
             self._lost_s = math.inf
-            self._what = f"{packet.size} bytes are no audio"
+            self._what = f"{packet.size} bytes are not audio"
 
     def _after_tags(self, data: bytes, position: int) -> int | None:
         """Where in a packet the tags at a seam end, perhaps behind it; None without a seam."""

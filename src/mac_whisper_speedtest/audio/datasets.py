@@ -180,7 +180,7 @@ def ensure_archive(split: str, *, notify: Callable[[str], None], allow_download:
 
 
 def librispeech_entries(archive: Path, *, n: int | None, seed: int) -> Iterator[AudioEntry]:
-    """The utterances of an archive, or a sample of them, one at a time in the archive's order.
+    """The utterances of an archive or a sample, one at a time in the archive's order.
 
     Args:
         archive: the ``.tar.gz``.

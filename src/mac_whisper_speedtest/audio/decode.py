@@ -1,4 +1,4 @@
-"""Decode any audio file to what backends receive: 16 kHz mono float32.
+"""Decode any audio file to the input of backends: 16 kHz mono float32.
 
 PyAV includes FFmpeg to decode. Mixing and resampling are done here: FFmpeg's float down-mix makes
 identical stereo channels 3 dB louder, and its default resampler lets tones just above 8 kHz fold
@@ -133,8 +133,8 @@ DECODER: Final = 2
 """Version of the decoding: raised when the same file would give other samples than before."""
 
 MIN_SECONDS: Final = 0.2
-"""Shortest accepted audio, about a syllable. whisper.cpp 1.8.5 makes no text of 110 ms or less and
-says so only in its log, so below it the backends would not do the same work."""
+"""Shortest accepted audio, about a syllable. whisper.cpp 1.8.5 writes no text for 110 ms or less,
+and reports that only in its log, so backends would do different work."""
 
 MAX_SECONDS: Final = 3600.0
 """Longest cut and longest recording from the microphone: 230 MB of samples in memory."""

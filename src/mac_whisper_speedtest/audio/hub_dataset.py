@@ -1,4 +1,4 @@
-"""Datasets on the Hugging Face hub that consist of files: recordings and a table of them.
+"""Datasets on the Hugging Face hub that consist of files: recordings and their table.
 
 The table is ``metadata.jsonl`` or ``metadata.csv`` beside the recordings (the hub's audio folder),
 or a manifest in NeMo's format. Parquet files and datasets made by a script are not supported: no
@@ -39,7 +39,7 @@ _TABLES: Final = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.
 def hub_entries(
     dataset: Dataset, *, seed: int, notify: Callable[[str], None], allow_download: bool
 ) -> Iterator[AudioEntry]:
-    """The utterances of a dataset, or a sample of them, after their files are downloaded.
+    """The utterances of a dataset or a sample, after their files are downloaded.
 
     Raises:
         UsageError: its layout is not supported.
@@ -184,13 +184,13 @@ def fetch_dataset(
     Args:
         dataset: pinned to a commit; its ``split`` is a folder, or empty for the whole repository.
         ending: such as ``.zip``.
-        beside: what a file's name has after that which belongs to one of these, such as
-            ``.minisig``; it is downloaded too.
+        beside: an ending that is added to a file's name, such as ``.minisig``, for a second file
+            that is downloaded too.
         notify: receives a line before anything is downloaded.
         allow_download: whether files may be downloaded.
 
     Returns:
-        The paths of those with the ending, sorted by name.
+        The paths of the files with the ending, sorted by name.
 
     Raises:
         UsageError: it has no such file.

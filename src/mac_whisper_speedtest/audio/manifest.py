@@ -43,7 +43,7 @@ _NAMES: Final = {
     "duration": ("duration",),
     "speaker": ("speaker", "speaker_id"),
 }
-"""The names of each field: NeMo's first, then those of Hugging Face."""
+"""The names of each field: NeMo's first, then Hugging Face's."""
 
 _HINT = (
     'each line is one recording, such as {"audio_filepath": "a.wav", "text": "hello", "lang": "en"}'

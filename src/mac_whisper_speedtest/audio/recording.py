@@ -39,7 +39,7 @@ class StoredSamples:
     start: int = 0
 
     def read(self) -> npt.NDArray[np.float32]:
-        """The samples, read-only. Raises StorageError where the file has gone or is shorter."""
+        """The samples, read-only. Raises StorageError if the file is missing or too short."""
         import numpy as np
 
         try:
@@ -63,7 +63,7 @@ class Recording:
 
     Attributes:
         name: its name in tables and options.
-        pcm: its samples, in memory where they were made there (cut, joined, heard), else in a file.
+        pcm: its samples: in memory if they were created there (cut, joined, recorded), else a file.
         reference: the words spoken, or None without a transcript (accuracy is then unknown).
         language: two-letter code of the speech, or None if unknown.
         source: the origin of the audio, for a person; never a path of this machine.
@@ -97,16 +97,16 @@ class Recording:
     def samples(self) -> npt.NDArray[np.float32]:
         """Shape ``[samples]``, 16 kHz mono float32, full scale at +-1; read-only.
 
-        Do not keep them: a set is larger than memory has room for.
+        Do not keep them: a set can be larger than memory.
 
         Raises:
-            StorageError: the file in the PCM cache has gone.
+            StorageError: the file in the PCM cache is missing.
         """
         return self.pcm.read() if isinstance(self.pcm, StoredSamples) else self.pcm
 
     @property
     def count(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return self.pcm.count if isinstance(self.pcm, StoredSamples) else self.pcm.size
 
     @property

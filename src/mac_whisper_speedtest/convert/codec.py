@@ -93,7 +93,7 @@ class FormatCodec:
         carries_alignment_heads: whether reading gives the alignment heads.
         recomputes: tensors that the format does not store because its backend computes them.
         carries_suppressed_tokens: whether reading gives the suppressed token ids.
-        is_one_file: whether a backend loads the one file and not its folder.
+        is_one_file: whether a backend loads the file itself instead of its folder.
     """
 
     name: str

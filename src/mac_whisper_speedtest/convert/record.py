@@ -48,7 +48,7 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
         precision: ``float16``, ``float32`` or the name of a quantization.
         lossless: whether every stored value is exactly the source's.
         values: number of values that the target stores.
-        changed_values: how many of them rounding or quantizing changed.
+        changed_values: number of these that rounding or quantizing changed.
         network_sha256: `network_sha256` of the target as read back; the source's if lossless.
         output_files: the written files, except this record.
     """

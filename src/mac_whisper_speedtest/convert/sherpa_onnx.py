@@ -169,7 +169,7 @@ def _metadata(checkpoint: Checkpoint) -> dict[str, Any]:
 def _encoder(
     checkpoint: Checkpoint, precision: str, metadata: Mapping[str, Any], path: Path
 ) -> None:
-    """From the spectrogram to what the decoder's layers attend to, stacked."""
+    """From the spectrogram to the stacked input of the decoder's cross-attention."""
     dims, graph = checkpoint.dims, _Graph(checkpoint, precision)
     value = "mel"
     for number, step in ((1, 1), (2, 2)):

@@ -1,7 +1,7 @@
-"""Finds lasting changes in a series of runs: when it became faster or slower for good.
+"""Finds lasting changes in a series of runs: when it became faster or slower permanently.
 
-One value per run: a run is one session, and its rounds are no replicates of what differs from day
-to day. The test uses ranks, so that one run on a busy machine changes nothing.
+One value per run: a run is one session, and its rounds do not replicate differences from day to
+day. The test uses ranks, so that one run on a busy machine changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MIN_RUNS = 3
 """Fewest runs on either side of a change. Two may both have been disturbed."""
 
 PERMUTATIONS = 999
-"""Random orders that the observed one is compared with; they give p to ±0.7 points at 5 %."""
+"""Random orders to compare with the observed one; they give p to ±0.7 points at 5 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,17 @@ def find(
 ) -> list[ChangePoint]:
     """Return every lasting change of a series' level, in order.
 
-    The test statistic is that of Pettitt (1979, Applied Statistics 28: 126) at every position,
-    divided by its standard deviation there, so that late changes count as much as those in the
-    middle. Its largest value is compared with those of the same values in random orders. Ranks
-    locate a change badly, because they ignore how far apart the two levels are; the change is
-    therefore placed where the absolute deviations of the logarithms from the medians of both parts
+    The test uses Pettitt's statistic (1979, Applied Statistics 28: 126) at every position, divided
+    by its standard deviation there, so that late changes count as much as changes in the middle.
+    Its largest value is compared with its largest values for random orders of the series. Ranks
+    locate a change badly, because they ignore the distance between the two levels. The change is
+    therefore located where the absolute deviations of the logarithms from the medians of both parts
     are least (Bai 1995, Econometric Theory 11: 403). Both parts are then searched in the same way.
 
     The procedure is E-divisive (Matteson & James 2014, JASA 109: 334), which Daly et al. (ICPE
     2020, "The Use of Change Point Detection to Identify Software Performance Regressions in a
-    Continuous Integration System") brought to performance tests; its energy statistic mistakes one
-    run that was three times as slow for a change, and ranks do not.
+    Continuous Integration System") applied to performance tests. Its energy statistic mistakes one
+    run that was three times as slow for a change; ranks do not.
 
     Args:
         values: one per run, in order, above zero.

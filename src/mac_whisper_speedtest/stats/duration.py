@@ -1,7 +1,7 @@
 """Fits how time grows with the length of the audio: a fixed cost, and seconds per audio second.
 
 Whisper pads its audio to windows of 30 s (Radford et al. 2022, section 2.2), so its time may grow
-by steps instead. Three shapes are fitted; the one that best predicts left-out durations is chosen.
+by steps instead. Three shapes are fitted, and the best predictor of left-out durations is chosen.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The order of some cells, as far as the rounds determine it.
+    """The order of some cells, where the rounds determine it.
 
     Attributes:
         ranks: the possible ranks of each cell, but of those that too few rounds compare with any.

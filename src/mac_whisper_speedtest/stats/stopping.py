@@ -193,8 +193,8 @@ def level_at(look: int, looks: Sequence[int], level: float = intervals.LEVEL) ->
     """The level of intervals at one look, so that all looks together keep ``level``.
 
     Every look spends the same share: 1 - (1 - level) / looks. By Bonferroni the intervals of all
-    looks are right together with probability ``level``, whichever cells the rule continued with and
-    whenever it stopped. The intervals of the finished run are those of its last look, at the same
+    looks are right together with probability ``level``, for any cells that the rule continued with
+    and any time of stopping. The finished run uses the intervals of its last look, at the same
     level; if time ran out between two looks, the end replaces the next one. (The spending of Lan &
     DeMets 1983, Biometrika 70: 659, with shares that need no normal distribution.)
 
@@ -233,8 +233,8 @@ def check_widths(widths: Mapping[str, Interval | None], target_width: float) -> 
 
     It sees the widths of intervals, never their position, so no verdict can stop it; rules of this
     kind keep their coverage in the limit (Chow & Robbins 1965, Annals of Mathematical Statistics
-    36: 457), and benchmarks/statistics.py shows that from 6 rounds on these do. The intervals
-    therefore have the same level as those of any other run, at every look and at the end.
+    36: 457), and benchmarks/statistics.py shows that these do from 6 rounds on. The intervals
+    therefore have the same level as in any other run, at every look and at the end.
 
     Args:
         widths: name → interval: of every cell's RTFx, and of every cell's ratio to the best of its
@@ -304,7 +304,7 @@ def detectable(compared: Ranking, cell: str) -> float | None:
 
     One of that size gets FASTER or SLOWER in ``POWER`` of all runs. It is the median over the cells
     without a verdict against this one, or over all if there is none: spreads of few rounds vary
-    by chance, and a noisy cell must not speak for the others.
+    by chance, and a noisy cell must not represent the others.
 
     Returns:
         ``None`` if too few rounds compare the cell with another.

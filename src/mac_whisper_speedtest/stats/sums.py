@@ -1,4 +1,4 @@
-"""The sums of all pairs of values in order, without making them all: rank statistics need a few.
+"""The sums of all pairs of values in order, computed on access: rank statistics need only a few.
 
 Of two lists of n values there are n² sums. The k-th smallest is the smallest number that k of them
 do not exceed, which is bisected; counting takes one walk over both sorted lists.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import overload
 
 MADE = 20_000
-"""Sums that are simply made and sorted, which is quicker for so few."""
+"""Up to this many sums are computed and sorted directly, which is faster."""
 
 
 def of_pairs(values: Sequence[float]) -> Sequence[float]:
@@ -36,12 +36,12 @@ def median(ordered: Sequence[float]) -> float:
 
 
 class _Sums(Sequence[float]):
-    """Sums in order, each found when it is asked for.
+    """Sums in order, each computed on access.
 
     Args:
         first: in order.
         second: in order.
-        once: both are one list, and x + y is the same as y + x.
+        once: both are the same list, so x + y and y + x count once.
     """
 
     def __init__(self, first: Sequence[float], second: Sequence[float], *, once: bool) -> None:

@@ -1,1 +1,1 @@
-"""What is kept: the index of runs, bundles, and looking after run directories."""
+"""The index of runs, and maintenance of run directories."""

@@ -27,7 +27,7 @@ class IndexEntry:
 def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | FilesRow | None:
     """The rows of a run that need an update.
 
-    A run that cannot be read gets an entry too, with a state of its own: it is neither hidden nor
+    A run that cannot be read gets an entry too, with its own state: it is neither hidden nor
     read again before it changes.
 
     Args:
@@ -35,8 +35,8 @@ def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | Files
         before: its files when its rows were computed; ``None`` to compute them in any case.
 
     Returns:
-        All rows; or only that of its files, if their content is the same, as after a copy; or
-        ``None`` if they were not touched.
+        All rows; or only the files' row, if their content is the same, as after a copy; or ``None``
+        if they were not touched.
     """
     # The state of the files and their digest come before the run is read, so that a change during
     # the reading causes another one.

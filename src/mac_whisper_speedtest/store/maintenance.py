@@ -80,7 +80,7 @@ def size_bytes(path: Path) -> int:
 
 @contextlib.contextmanager
 def _claimed(run: RunDirectory) -> Iterator[None]:
-    """Lock a run's journal, so that no tool starts to write it meanwhile.
+    """Lock a run's journal, so that no tool starts to write it during the removal.
 
     Raises:
         UsageError: a tool is writing it.

@@ -23,8 +23,8 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 
 RUNNING, OUTDATED, UNREADABLE = "running", "too old", "unreadable"
 STATES = ("complete", "stopped", "interrupted", "recovered", RUNNING, OUTDATED, UNREADABLE)
-"""Those of ``Outcome``, of a run by an unreleased version of this tool, and of a run whose manifest
-or journal cannot be read."""
+"""The states of ``Outcome``, and two for runs by an unreleased version of this tool and for runs
+whose manifest or journal cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class RunRow:
     """A run."""
 
     number: Annotated[
-        int, Doc("the folder's number; of an imported run another one than in its manifest")
+        int, Doc("the folder's number; an imported run's differs from its manifest's")
     ]
     run_id: Annotated[str, Doc("32 hexadecimal digits: the same run on every machine")] = ""
     started_at: Annotated[str, Doc("ISO 8601, UTC. For people; it orders nothing")] = ""

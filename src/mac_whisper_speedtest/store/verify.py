@@ -198,11 +198,9 @@ def _figures(sealed: s.Run, computed: s.Run) -> tuple[list[str], list[str]]:
     found = list(differences(_content(sealed), _content(computed)))
     copied = [each for each in found if _is_copied(each.where)]
     figures = [each for each in found if each not in copied]
-    wrong = _named("run.json differs from what was measured", copied)
+    wrong = _named("run.json differs from the measurements", copied)
     if sealed.manifest.tool.version == __version__:
-        return wrong + _named(
-            "the figures in run.json differ from those of its samples", figures
-        ), []
+        return wrong + _named("the figures in run.json do not follow from its samples", figures), []
     by = sealed.manifest.tool.version
     return wrong, _named(
         f"run.json was computed by another version ({by}), with different figures", figures
