@@ -25,7 +25,7 @@ for place in range(len(native.FullParams._fields_)):
     try:
         native.Library(_find_lib())
     except BackendUnavailableError as error:
-        assert "in other places than 0.8.45" in str(error)
+        assert "another layout of parameters than 0.8.45" in str(error)
     else:
         print(f"a parameter before {fields[place + 1][0]} was not noticed")
 """

@@ -167,7 +167,10 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
                 ("path = 3", ".path must be a string, not 3"),
                 ("license = true", ".license must be a string, not True"),
                 ('size_class = "huge"', ": size_class is 'huge', not one of tiny, base, small"),
-                ('license = "MIT"', ": license describes weights of its own, which need a path"),
+                (
+                    'license = "MIT"',
+                    ": license describes the backend's own weights, which need a path",
+                ),
                 ("timeouts = 3", ".timeouts must be a table of the numbers load_s"),
                 ("timeouts = { load_s = 1 }", ".timeouts must be a table of the numbers"),
                 (f"timeouts = {{ {TIMES}, x_s = 1 }}", ".timeouts must be a table of the numbers"),

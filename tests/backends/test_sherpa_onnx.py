@@ -38,6 +38,6 @@ def test_left_alone_it_does_what_it_declares(session: Session) -> None:
 
 
 def test_a_recording_of_which_it_would_leave_out_the_end_is_refused(session: Session) -> None:
-    refusal = r"decodes the first 29\.5 s, and this recording has 40"
+    refusal = r"decodes only the first 29\.5 s, but this recording has 40"
     with pytest.raises(WorkerFailureError, match=refusal):
         session.decode(GREEDY, speech("cities", 0.0, 40.0))

@@ -191,7 +191,7 @@ OLD_WHEEL = "wheel: macosx_15_0_arm64\ndevices: cpu metal"
 @pytest.mark.parametrize(
     ("answer", "macos", "state", "seen"),
     [
-        (OLD_WHEEL, "26.2", "warn", "MLX's build is for macOS 15, and there is one for 26"),
+        (OLD_WHEEL, "26.2", "warn", "MLX's build is for macOS 15, but there is one for 26"),
         (OLD_WHEEL, "15.5", "ok", "sees cpu, metal"),
         (OLD_WHEEL, "", "ok", "sees cpu, metal"),
         ("wheel: \ndevices: cpu metal", "26.2", "ok", "sees cpu, metal"),

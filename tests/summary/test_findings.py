@@ -462,9 +462,9 @@ NO_NEURAL = ": without the neural accelerators of M5"
         (
             "macosx_15_0_arm64",
             "26.2",
-            f"MLX's build is for macOS 15, and there is one for 26{NO_NEURAL}",
+            f"MLX's build is for macOS 15, but there is one for 26{NO_NEURAL}",
         ),
-        ("macosx_14_0_arm64", "15.5", "MLX's build is for macOS 14, and there is one for 15"),
+        ("macosx_14_0_arm64", "15.5", "MLX's build is for macOS 14, but there is one for 15"),
         ("macosx_26_0_arm64", "26.2", ""),
         ("macosx_26_0_arm64", "27.0", ""),  # there is none for 27
         ("macosx_14_0_arm64", "14.7.1", ""),

@@ -43,7 +43,7 @@ class ModelParams:
 
 @dataclass(frozen=True, slots=True)
 class LoadParams:
-    """Load these weights completely, so that no later call has to.
+    """Load these weights completely, so that later calls load nothing.
 
     Attributes:
         model: the weights.
@@ -106,7 +106,7 @@ class Transcription:
 
     Attributes:
         segments: in order. May be lazy: the harness drains it inside the clock.
-        language: the language it was decoded as, or ``None``.
+        language: the language that was used for decoding, or ``None``.
         tokens: decoded tokens including timestamps, where the backend reports them.
         text: the whole transcript when it is not simply the segments joined.
         breakdown: reports more of this call, where the library can; called outside the clock.
@@ -140,7 +140,7 @@ class Adapter(Protocol):
         """
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Load the weights so that the first transcription does not have to.
+        """Load the weights completely, so that the first transcription loads nothing.
 
         Raises:
             ModelUnusableError: the weights are not usable.
@@ -156,7 +156,7 @@ class Adapter(Protocol):
         """The settings that the last transcription used. Runs outside the clock."""
 
     def unload(self) -> None:
-        """Drop the model and give its memory back."""
+        """Drop the model and release its memory."""
 
 
 PADS_AUDIO = "pads the last window as audio, not as zeros in the mel spectrogram"
@@ -164,11 +164,11 @@ PADS_AUDIO = "pads the last window as audio, not as zeros in the mel spectrogram
 
 
 class LibraryAdapter:
-    """What most adapters share.
+    """The common part of most adapters.
 
     Attributes:
-        modules: the modules of the library to import now, so no later call imports them.
-        distributions: their versions are recorded, the backend's own first.
+        modules: the library's modules to import now, so that later calls import nothing.
+        distributions: to record versions of; the backend's own first.
     """
 
     modules: ClassVar[tuple[str, ...]]
@@ -241,7 +241,7 @@ def openai_transcription(result: Mapping[str, Any], language: str) -> Transcript
 
 
 def temperature_argument(contract: DecodeContract) -> float | tuple[float, ...] | None:
-    """One temperature as a number, which switches the fallback off; more of them as a tuple."""
+    """A single temperature as a number, which switches the fallback off; several as a tuple."""
     ladder = contract.temperatures or ()
     return ladder[0] if len(ladder) == 1 else tuple(ladder) or None
 

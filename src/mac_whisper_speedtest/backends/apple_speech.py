@@ -1,7 +1,7 @@
 """Apple's SpeechTranscriber: networks that are a part of macOS 26, one for each locale.
 
 Their adapter is a program in Swift, ``bridges/swift/apple-speech``; these are its descriptions.
-Final results only and progressive ones are two kinds of work: two backends of one program.
+Final results and progressive results are different work, so one program has two backends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RECIPE = SwiftRecipe(
     notes=(
         "built with Swift on a Mac with Apple silicon; the sizes are estimates",
         "macOS keeps the networks: speedtest models pull apple-speech-en-us",
-        "computes in a process of macOS: memory and processor time of the worker leave it out",
+        "computes in a process of macOS: memory and processor time of the worker exclude it",
     ),
 )
 
@@ -47,7 +47,7 @@ BACKEND = Backend(
     networks=NETWORKS,
     fixed={
         "task": "transcribe",
-        # Apple does not document how it searches, nor how it divides a recording.
+        # Apple documents neither the search nor how it divides a recording.
         "beam_size": None,
         "best_of": None,
         "temperatures": None,
@@ -57,7 +57,7 @@ BACKEND = Backend(
         "batch_size": None,
     },
     shipped={
-        "language": None,  # that of the network
+        "language": None,  # the network's
         "timestamps": False,
     },
     auto_precision="not known",

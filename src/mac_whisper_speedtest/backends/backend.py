@@ -1,4 +1,4 @@
-"""A backend as the tool's own process sees it: data only; its library is not imported."""
+"""The description of a backend for the tool's process: data only; its library is not imported."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from mac_whisper_speedtest.catalog import (
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 GPU = "gpu"
-"""The word of ``--device`` that every backend understands that can use this machine's GPU."""
+"""The value of ``--device`` for any GPU; every backend with GPU support accepts it."""
 _GPUS_OF_MACS = ("metal", "mps", GPU)
 FLOATS = ("float16", "float32")
 """The precisions of backends that compute in half or single precision."""
 _GPUS_ELSEWHERE = ("cuda", "rocm", "vulkan", GPU)
 
 NO_HUB = "http://127.0.0.1:9"
-"""Nothing answers there: in place of a model hub, for a program that cannot be kept from fetching
-otherwise. While weights are checked, the listener of `worker.isolation` answers."""
+"""An address where nothing answers, in place of a model hub, for programs without another way to
+prevent downloads. While weights are checked, the listener of `worker.isolation` replaces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class BackendModel:
 
     Attributes:
         path: the file or folder with the weights, instead of the official ones; hashed when used.
-        precision: what the weights are stored in.
+        precision: of the stored weights.
         license: of the weights; needs a path.
-        size_class: tiny, base, small, medium or large: it chooses the time-outs.
+        size_class: tiny, base, small, medium or large; determines the time-outs.
         timeouts: replace the size class's.
         repository: on the hub, where the weights at ``path`` come from, for the record.
         revision: the commit there.
-        files: those at ``path``: the ``name`` relative to it and, where known, ``size`` in bytes
-            and ``sha256``. A run refuses a missing or different file.
+        files: at ``path``: the ``name`` relative to it and, where known, ``size`` in bytes and
+            ``sha256``. A run refuses a missing or different file.
     """
 
     path: Path | None = None
@@ -86,7 +86,7 @@ class BackendModel:
         if self.path is None:
             needing = ("license", "repository", "revision", "files")
             if stated := [name for name in needing if getattr(self, name)]:
-                return f"{stated[0]} describes weights of its own, which need a path"
+                return f"{stated[0]} describes the backend's own weights, which need a path"
         return ""
 
     def applied_to(self, info: ModelInfo) -> ModelInfo:
@@ -118,15 +118,14 @@ class Backend:
     """Something that can be measured.
 
     Attributes:
-        name: what people type and the tables show; without spaces, control characters, ``@``,
-            ``:`` and ``/``.
+        name: in commands and tables; without spaces, control characters, ``@``, ``:`` and ``/``.
         adapter: ``module:Class`` of a Python adapter, which only the worker imports; empty for a
             program.
         import_name: the module of the library. Where this Python lacks it, the backend is not
             installed, unless ``python`` is given; empty: usable everywhere.
         weights_format: of the weights that the tool finds or converts; empty for only those in
             ``models``.
-        weights_precision: what these weights are stored in.
+        weights_precision: of these stored weights.
         weights_follow_precision: whether ``--precision`` also chooses the weights' precision: for a
             library that never casts them.
         summary: one line for ``speedtest backends list``.
@@ -138,30 +137,30 @@ class Backend:
         variables: names of the user's variables that its worker also gets.
         search_path: folders put in front of the adapter's import path.
         python: the interpreter for a Python adapter: a path, or a name on ``PATH``; empty for this
-            one, or that of its environment.
+            one, or for its environment's.
         models: its statements about models, such as its own weights' path; by canonical name.
         networks: for a backend that is not Whisper, the networks that it can run. When a Whisper
-            model is requested it runs the first. Empty for Whisper backends, and for those that run
-            converted from any weights of their format, on request only.
+            model is requested it runs the first. Empty for Whisper backends, and for backends that
+            run any weights of their format, only on request.
         devices: the values of ``--device`` it accepts itself, besides ``auto``. Empty for "known
             when it loads".
         precisions: the values of ``--precision`` it can compute in, besides ``auto``. Empty for
             "known when it loads".
         compiles_shapes_on: the devices, as its adapter reports them, on which kernels or graphs are
-            made or loaded for lengths: there every recording of a set is warmed up.
-        fixed: contract settings that it always decodes with, also if others are requested;
-            ``None`` for a setting that it does not have.
-        instead: contract settings that make it lose words, and the values that are requested in
-            their place; not if the contract leaves them to the library.
+            created or loaded for each length: there every recording of a set is warmed up.
+        fixed: contract settings that it always uses, even if others are requested; ``None`` for a
+            setting that it does not have.
+        instead: contract settings that make it lose words → the values to request in their place,
+            unless the contract leaves them to the library.
         shipped: the defaults of its library that differ from ``greedy``.
-        auto_precision: what ``auto`` computes in, in words.
-        remarks: differences that no setting expresses, which its results have, some only under a
-            contract that causes them.
-        notes: what else a reader of its figures should know, a sentence each.
+        auto_precision: the precision of ``auto``, in words.
+        remarks: differences in its results that no setting expresses; some occur only under a
+            certain contract.
+        notes: other facts for readers of its figures, a sentence each.
         recipe: how its environment is created or its program built; ``None`` when the tool can do
             neither.
         version: the release to measure, from ``name@version``; empty for the installed one.
-        precision: what to compute in, from ``name:precision``; empty for the run's.
+        precision: to compute in, from ``name:precision``; empty for the run's.
         managed: whether to run it from its own environment even if it is importable here.
         source: where this description was read from; set by the tool.
         broken: why an installed description cannot be used; set by the tool.
@@ -207,7 +206,7 @@ class Backend:
         return f"{self.name}{version}{precision}"
 
     def network_for(self, model: str) -> str | None:
-        """The network it runs when ``model`` is requested; ``None`` if it does not run for it.
+        """The network it runs when ``model`` is requested; ``None`` if it runs none for it.
 
         Raises:
             UsageError: the catalog has no such model.
@@ -218,8 +217,8 @@ class Backend:
             return model if family in {"whisper", kind.family if kind else ""} else None
         if model in self.networks:
             return model
-        # It competes with its own network against Whisper models of the catalog, but not against
-        # those that are requested by their repository.
+        # Its own network competes with Whisper models of the catalog, but not with models that are
+        # requested by repository.
         return self.networks[0] if family == "whisper" and not catalog.is_custom(model) else None
 
     def device_for(self, asked: str) -> str | None:
@@ -242,7 +241,7 @@ class Backend:
         return tuple(each for each in self.devices if each == GPU or each not in absent)
 
     def decodes_with(self, contract: DecodeContract) -> dict[str, SettingValue]:
-        """The settings it is expected to decode with when ``contract`` is requested."""
+        """The expected settings of its decoding when ``contract`` is requested."""
         return declared(self.library_contract(contract), fixed=self.fixed, shipped=self.shipped)
 
     def library_contract(self, contract: DecodeContract) -> DecodeContract:
@@ -254,7 +253,7 @@ class Backend:
         return replace(contract, **changed)
 
     def refuses(self, contract: DecodeContract) -> Deviation | None:
-        """The first essential setting of ``contract`` that it cannot decode with, if any."""
+        """The first essential setting of ``contract`` that it does not support, if any."""
         for deviation in deviations(contract, self.decodes_with(contract)):
             if deviation.setting in ESSENTIAL and deviation.effective is not None:
                 return deviation
@@ -270,7 +269,7 @@ class Backend:
     def importable_here(self) -> bool:
         """Whether this interpreter could import the backend's library. Does not import it."""
         if not self.import_name or self.search_path:
-            return True  # the worker finds out what is on another path
+            return True  # only the worker can check another path
         try:
             # Only the top-level name: looking for a.b would import a.
             return importlib.util.find_spec(self.import_name.partition(".")[0]) is not None

@@ -1,4 +1,4 @@
-"""The decode contract: what "equal work" means, and where a backend deviated from it.
+"""The decode contract: the definition of equal work, and a backend's deviations from it.
 
 Imports the standard library only, because the worker side runs inside backend environments.
 """
@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
 SettingValue = str | int | float | bool | list[float] | None
-"""A contract setting as it travels in JSON.
+"""A contract setting, as in JSON.
 
-In a contract ``None`` means "the library's default"; in a backend's report, "unknown"; and in
-what it declares, "no such setting".
+In a contract ``None`` means "the library's default"; in a backend's report, "unknown"; and in its
+declaration, "no such setting".
 """
 
 OWN_LANGUAGE = "mul"
-"""The language of a contract for recordings in several languages (ISO 639-2's code for that): each
-one is decoded in its own. A backend is always asked for a recording's own."""
+"""The language of a contract for recordings in several languages (ISO 639-2's code for them). The
+request to a backend always has the recording's own language."""
 
 ESSENTIAL = ("language", "task", "beam_size")
 """Settings that define the task: a backend that cannot meet one of these is not run."""
@@ -36,7 +36,7 @@ class DecodeContract:
         task: ``transcribe`` (``translate`` is other work).
         beam_size: 1 is greedy search; not every backend has more.
         best_of: candidates sampled per window; only matters above temperature 0.
-        temperatures: tried in turn; one entry means no fallback.
+        temperatures: used in turn after failures; one entry means no fallback.
         condition_on_previous_text: feed the last window's text to the next one.
         vad: drop silence, as found by a voice-activity detector, before decoding.
         timestamps: predict segment times; they change both the work and the words.
@@ -61,7 +61,7 @@ class DecodeContract:
     batch_size: int | None = 1
 
     def for_recording(self, language: str | None) -> DecodeContract:
-        """What a backend is asked for a recording that is spoken in ``language``."""
+        """The contract for a recording in ``language``."""
         return replace(self, language=language) if self.language == OWN_LANGUAGE else self
 
     def settings(self) -> dict[str, SettingValue]:
@@ -87,12 +87,12 @@ CONTRACTS: Mapping[str, DecodeContract] = {
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """The settings that a backend reports it decoded with.
+    """The settings of a transcription, as the backend reports them.
 
     Attributes:
         values: setting name → value, the names of :class:`DecodeContract`.
-        observed: the settings read back from the library after the call. The others were passed in
-            or are known of the library.
+        observed: the settings read back from the library after the call. The others were passed to
+            it, or are fixed in it.
         remarks: differences that no setting expresses, such as how the last window is padded.
     """
 
@@ -103,7 +103,7 @@ class EffectiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """One setting in which a backend's work differed from the contract."""
+    """A setting whose effective value differs from the contract."""
 
     setting: str
     requested: SettingValue
@@ -111,7 +111,7 @@ class Deviation:
 
 
 def deviations(contract: DecodeContract, effective: Mapping[str, SettingValue]) -> list[Deviation]:
-    """Every setting with another effective value than the contract's, in the contract's order.
+    """Every setting whose effective value differs from the contract's, in the contract's order.
 
     A setting that the backend does not report counts as a deviation: unknown is not equal. One that
     the contract leaves to the library cannot deviate.
@@ -129,12 +129,12 @@ def declared(
     fixed: Mapping[str, SettingValue],
     shipped: Mapping[str, SettingValue],
 ) -> dict[str, SettingValue]:
-    """The settings a backend is expected to decode with when ``contract`` is requested.
+    """The expected settings of a backend's decoding when ``contract`` is requested.
 
     Args:
         contract: the request.
         fixed: the settings that the backend cannot change.
-        shipped: the library's defaults; a missing setting is that of ``greedy``.
+        shipped: the library's defaults; a missing setting is as in ``greedy``.
     """
     defaults = {**DecodeContract().settings(), **shipped}
     return {

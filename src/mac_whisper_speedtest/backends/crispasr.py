@@ -33,9 +33,9 @@ BACKEND = replace(
     notes=(
         (
             "The adapter calls the same C functions as whisper.cpp's: the package's own classes "
-            "cannot be asked for equal work."
+            "cannot do equal work."
         ),
-        "Where its parameters lie is known for 0.8.45; a release that moved them is refused.",
+        "The layout of its parameters is known for 0.8.45; a release with another is refused.",
         *whisper_cpp.BACKEND.notes[1:],
     ),
     recipe=Recipe(
@@ -63,7 +63,7 @@ class CrispAsr(LibraryAdapter):
     _params: Any  # a pointer to FullParams; null before the first call
 
     def import_library(self) -> Mapping[str, str]:
-        """Load the native library as well, which the package does when a model is opened."""
+        """Also load the native library, which the package would load with the first model."""
         versions = super().import_library()
         from crispasr._binding import _find_lib
 
@@ -88,7 +88,7 @@ class CrispAsr(LibraryAdapter):
         return native.loaded(library, lines, stored)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """New parameters for each call; the last ones are kept for `effective`."""
+        """Use new parameters for each call; the last ones are kept for `effective`."""
         library, context = self._library, self._context
         library.whisper_free_params(self._params)
         self._params = library.whisper_full_default_params_by_ref(native.strategy(contract))
@@ -123,6 +123,6 @@ class CrispAsr(LibraryAdapter):
         )
 
     def unload(self) -> None:
-        """Give the model's memory back; the library stays."""
+        """Release the model's memory; the library stays loaded."""
         self._library.whisper_free_params(self._params)
         self._library.whisper_free(self._context)

@@ -1,8 +1,8 @@
 """CrispASR's library through its C interface: whisper.cpp's functions under whisper.cpp's names.
 
-Neither of the package's two classes can be asked for equal work: ``Session`` always feeds previous
-text to the next window, and ``CrispASR`` always falls back to higher temperatures. Both call these
-functions, whose parameters have everything.
+Neither of the package's two classes can do equal work: ``Session`` always feeds previous text to
+the next window, and ``CrispASR`` always falls back to higher temperatures. Both call these
+functions, whose parameters have all settings.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Library:
     """The native library: a method for each C function that is used.
 
     Raises:
-        BackendUnavailableError: it cannot be loaded, lacks a function, or has its parameters in
-            other places than this module knows.
+        BackendUnavailableError: it cannot be loaded, lacks a function, or has another layout of
+            parameters than this module.
     """
 
     def __init__(self, path: str) -> None:
@@ -105,7 +105,7 @@ class Library:
         self._log = _LogCallback()
         if wrong := self._misplaced():
             raise BackendUnavailableError(
-                f"crispasr's library has its parameters in other places than 0.8.45: {wrong}"
+                f"crispasr's library has another layout of parameters than 0.8.45: {wrong}"
             )
 
     def __getattr__(self, name: str) -> Any:
@@ -125,8 +125,8 @@ class Library:
     def _misplaced(self) -> str:
         """The first parameter with a wrong value; empty if all are right.
 
-        The parameters have no size or version to ask for. Known defaults, and values set by the
-        library's own functions, have to be found around every field that an adapter writes.
+        The parameters have no size or version. So known defaults, and values set by the library's
+        own functions, are checked around every field that an adapter writes.
         """
         word = c_char_p(b"de")
         expected = {

@@ -1,4 +1,4 @@
-"""NVIDIA's libraries as a worker meets them: cuBLAS out of a wheel, and the GPU that CUDA uses.
+"""NVIDIA's libraries in a worker: cuBLAS from a wheel, and the GPU that CUDA uses.
 
 Standard library only. ``doctor`` runs this file by its path, in a backend's own interpreter.
 """
@@ -32,7 +32,7 @@ def preload_cublas() -> str:
     the wheel nvidia-cublas-cu12 is tried first, then the system's. Loading needs no driver.
 
     Returns:
-        Why it cannot be loaded; empty when it is.
+        Why it cannot be loaded; empty if it is loaded.
     """
     try:
         nvidia = importlib.util.find_spec("nvidia")
@@ -45,7 +45,7 @@ def preload_cublas() -> str:
 
 
 def unusable_by_torch(torch: Any) -> str:
-    """Why this torch cannot compute on its first GPU, though it sees it; empty where it can.
+    """Why this torch cannot compute on the first GPU that it sees; empty if it can.
 
     A build has kernels for some architectures only, and the first kernel fails on others.
     """
@@ -68,7 +68,7 @@ def has_kernels(architectures: Collection[str], capability: tuple[int, ...]) -> 
     for name in architectures:
         found = _ARCHITECTURE.fullmatch(name)
         if found is None:
-            return True  # of another kind than is known here
+            return True  # an unknown kind
         kind, major, minor, only = found[1], int(found[2]), int(found[3]), found[4]
         if only:
             fits = capability == (major, minor)
@@ -82,7 +82,7 @@ def has_kernels(architectures: Collection[str], capability: tuple[int, ...]) -> 
 
 
 def version_words(number: int) -> str:
-    """The version of CUDA that its libraries give as ``13000``: ``13.0``."""
+    """A version of CUDA as in its libraries, such as ``13000``, as ``13.0``."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
@@ -110,8 +110,8 @@ class UsedGpu:
 def used_gpu(device: str, library: str = _DRIVER) -> UsedGpu | None:
     """The GPU behind a backend's ``device``: ``cuda`` is the first that CUDA shows, ``cuda:1`` ...
 
-    The driver's own interface is asked, because not every library says which GPU it is on, and its
-    numbers are this process's: they follow ``CUDA_VISIBLE_DEVICES``. Never raises.
+    The driver is queried, because not every library reports its GPU. The driver's numbers are this
+    process's: they follow ``CUDA_VISIBLE_DEVICES``. Never raises.
 
     Returns:
         ``None`` for other devices, and where the driver does not answer.

@@ -39,7 +39,7 @@ COMPUTE_TYPES = (
     *("float16", "float32", "bfloat16", "int16"),
     *("int8", "int8_float16", "int8_float32", "int8_bfloat16"),
 )
-"""CTranslate2's; which of them a device can do shows when it loads."""
+"""CTranslate2's precisions; a load shows whether the device supports one."""
 BACKEND = Backend(
     name="faster-whisper",
     adapter="mac_whisper_speedtest.backends.faster_whisper:FasterWhisper",
@@ -59,12 +59,12 @@ BACKEND = Backend(
     },
     auto_precision="float32 on CPUs and on GPUs without fast float16, else float16",
     notes=(
-        "CTranslate2 has nothing for Apple's GPUs: on a Mac it runs on the CPU, in float32.",
+        "CTranslate2 does not support Apple's GPUs: on a Mac it runs on the CPU, in float32.",
         (
-            "CUDA is for Linux on x86-64 and needs cuBLAS 12, which `backends install` adds "
-            "where it finds a GPU. Without it `auto` is the CPU, with a finding."
+            "CUDA works on Linux on x86-64 and needs cuBLAS 12, which `backends install` adds "
+            "if it finds a GPU. Without it `auto` is the CPU, with a finding."
         ),
-        "int8 is other arithmetic than that of the other backends, so only `:int8` asks for it.",
+        "int8 is other arithmetic than the other backends use, so it needs an explicit `:int8`.",
     ),
     recipe=RECIPE,
 )
@@ -120,11 +120,11 @@ class FasterWhisper(LibraryAdapter):
 def ctranslate2_device(requested: str) -> tuple[str, dict[str, str]]:
     """The device to use, and facts about it for the record.
 
-    ``auto`` is CUDA where CTranslate2 finds a GPU and cuBLAS can be loaded, else the CPU. Without
-    cuBLAS a model loads on CUDA, and the first transcription fails.
+    ``auto`` is CUDA if CTranslate2 finds a GPU and cuBLAS can be loaded, else the CPU. Without
+    cuBLAS a model loads on CUDA, but the first transcription fails.
 
     Raises:
-        ModelUnusableError: CUDA was requested, and cuBLAS cannot be loaded.
+        ModelUnusableError: CUDA was requested, but cuBLAS cannot be loaded.
     """
     import ctranslate2
 
@@ -143,7 +143,7 @@ def ctranslate2_device(requested: str) -> tuple[str, dict[str, str]]:
 
 
 def native_precision(device: str) -> str:
-    """What ``auto`` computes in: float16 where CTranslate2 has it for this GPU, else float32."""
+    """The precision of ``auto``: float16 if CTranslate2 has it for this GPU, else float32."""
     import ctranslate2
 
     fast = device == "cuda" and "float16" in ctranslate2.get_supported_compute_types("cuda")

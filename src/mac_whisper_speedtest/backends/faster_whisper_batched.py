@@ -44,9 +44,9 @@ BACKEND = replace(
     notes=(
         *plain.BACKEND.notes,
         (
-            "What its voice detector (silero's) takes for silence is not decoded: on recordings "
-            "with long pauses that is less work. whisperx does the same work with another "
-            "detector."
+            "Audio that its voice detector (silero's) classifies as silence is not decoded: on "
+            "recordings with long pauses that is less work. whisperx does the same work with "
+            "another detector."
         ),
         "A recording of one chunk has nothing to batch.",
     ),

@@ -11,7 +11,7 @@ from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 RECIPE = SwiftRecipe(
     name="fluidaudio",
     version="0.15.6",
-    package="fluid-audio",  # SwiftPM would take a folder of its library's name for the library
+    package="fluid-audio",  # SwiftPM would confuse a folder with the library's name with it
     product="speedtest-fluidaudio",
     revisions={"fluidaudio": "4dbf4f9f9a5ff3a53ade848d7ba4e3df13db859b"},
     size_bytes=60_000_000,
@@ -30,7 +30,7 @@ BACKEND = Backend(
     # In the order of parakeet-mlx, so that a run of both compares one network.
     networks=("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3"),
     devices=("ane", "gpu", "cpu"),
-    # The bridge is offline before anything; should that fail, no download begins either.
+    # The bridge goes offline first; if that fails, this address prevents a download.
     environment={"REGISTRY_URL": NO_HUB},
     fixed={
         # A transducer: it has no prompt for these, and does not sample. A language only

@@ -1,4 +1,4 @@
-"""insanely-fast-whisper: the pipeline of transformers, set up as that command line sets it up."""
+"""insanely-fast-whisper: the pipeline of transformers with the settings of that command line."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ BATCH_SIZE = 24  # the command line's defaults
 CHUNK_S = 30
 SMALLER_BATCHES = (16, 12, 8, 4, 2, 1)
 _WORKING_SHARE = 0.8
-"""Of the memory that Metal recommends for one program; others use the GPU, too."""
+"""Share of the memory that Metal recommends for one program; other programs use the GPU too."""
 _FRAMES, _TOKENS = 1500, 448
 """Positions of a window of Whisper, in the encoder and in the decoder."""
 
 # A window beyond these is decoded again at a higher temperature. transformers compresses tokens
-# instead of letters, so its documentation recommends 1.35 where OpenAI has 2.4.
+# instead of letters, so its documentation recommends 1.35 instead of OpenAI's 2.4.
 THRESHOLDS = {"compression_ratio_threshold": 1.35, "logprob_threshold": -1.0}
 
 RECIPE = Recipe(
     name="insanely-fast-whisper",
-    # The distribution of that name is only a command line, and cannot be installed as published.
+    # The distribution of that name is only a command line, and its published form does not install.
     distribution="transformers",
     version="5.23.0",
     requirements=("torch==2.13.0",),
@@ -74,16 +74,16 @@ BACKEND = Backend(
     remarks=(PADS_AUDIO,),
     notes=(
         (
-            "The package of this name cannot be installed. What its command line sets up is "
-            "applied to the pipeline of transformers, whose versions count."
+            "The package of this name cannot be installed. The settings of its command line are "
+            "applied to the pipeline of transformers, whose version is recorded."
         ),
         (
             "Flash attention is used on CUDA in float16 where flash-attn is installed, else sdpa: "
             "`attention` in `details`."
         ),
         (
-            "On a Mac's GPU fewer chunks run at once where 24 would need more than 80 % of what "
-            "Metal recommends; the result then has that `batch_size` and a remark."
+            "On a Mac's GPU fewer chunks run at once if 24 would need more than 80 % of the memory "
+            "that Metal recommends; the result then has that `batch_size` and a remark."
         ),
         "Its import takes many seconds, outside the clock.",
     ),
@@ -108,7 +108,7 @@ class InsanelyFastWhisper(TorchAdapter):
         from transformers import pipeline
         from transformers.utils import is_flash_attn_2_available
 
-        if not Path(params.model.path).is_dir():  # transformers would take it for a name on the hub
+        if not Path(params.model.path).is_dir():  # transformers would look it up on the hub
             raise ModelUnusableError(f"{params.model.path} is not a folder")
         device, precision = prepare(params)
         flash = device == "cuda" and precision == "float16" and is_flash_attn_2_available()
@@ -136,14 +136,14 @@ class InsanelyFastWhisper(TorchAdapter):
         )
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """The pipeline empties the dictionary it is given, so it gets a new one every time."""
+        """The pipeline empties its input dictionary, so it gets a new one for every call."""
         self._batches.clear()
         result = self._pipeline(
             {"raw": audio, "sampling_rate": 16000},
             chunk_length_s=CHUNK_S,
             batch_size=self.chunks_at_once(contract),
             return_timestamps=contract.timestamps is not False,  # the command line's default
-            ignore_warning=True,  # that chunks are an approximation is in the report
+            ignore_warning=True,  # the report states that chunks are an approximation
             generate_kwargs=arguments(contract, multilingual=self._multilingual),
         )
         whole = [{"text": result["text"], "timestamp": (0.0, None)}]
@@ -159,7 +159,7 @@ class InsanelyFastWhisper(TorchAdapter):
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the configuration that every batch of chunks was generated with."""
+        """Read back from the generation settings of every batch of chunks."""
         seen = {"language": self._language(), **self._batches[-1].settings}
         if self._multilingual:
             seen["task"] = self._prompt()[2]
@@ -173,7 +173,7 @@ class InsanelyFastWhisper(TorchAdapter):
         return effective(BACKEND.decodes_with(contract) | {"batch_size": batch}, seen, *remarks)
 
     def chunks_at_once(self, contract: DecodeContract) -> int:
-        """The command line's, unless that is too much for a GPU that shares the Mac's memory."""
+        """The command line's number, or fewer on a GPU that shares the Mac's memory."""
         beams = BACKEND.decodes_with(contract)["beam_size"]
         assert isinstance(beams, int)
         return largest_batch(self._shape, beams, self._limit)
@@ -208,11 +208,11 @@ def arguments(contract: DecodeContract, *, multilingual: bool) -> dict[str, Any]
 
 
 class NetworkShape(NamedTuple):
-    """What the memory of a network depends on.
+    """The sizes that determine a network's memory.
 
     Attributes:
         weights_bytes: of all parameters.
-        element_bytes: of a number that it computes with.
+        element_bytes: of a number in its computations.
         width: of a hidden state.
         heads: attention heads of a layer of the encoder.
         decoder_layers: their keys and values are kept.
@@ -238,11 +238,11 @@ def shape_of(model: Any) -> NetworkShape:
 
 
 def batch_bytes(shape: NetworkShape, batch: int, beams: int) -> int:
-    """An estimate of the memory that so many chunks at once need, weights included.
+    """An estimate of the memory for ``batch`` chunks at once, weights included.
 
-    Per chunk: the states of one layer of the encoder (itself, query, key, value, the four-fold
-    inner one and the result), its attention before and after softmax, and per beam the keys and
-    values of every layer of the decoder, of the audio and of the text. Not measured on a Mac.
+    Per chunk: the states of one encoder layer (input, query, key, value, the four-fold inner state
+    and the result), and its attention before and after softmax. Per beam: the keys and values of
+    every decoder layer, for the audio and for the text. Not measured on a Mac.
     """
     states = _FRAMES * shape.width * 9
     attention = 2 * shape.heads * _FRAMES**2
@@ -251,7 +251,7 @@ def batch_bytes(shape: NetworkShape, batch: int, beams: int) -> int:
 
 
 def largest_batch(shape: NetworkShape, beams: int, recommended_bytes: int | None) -> int:
-    """How many chunks fit into the memory that is recommended; all where it is not known."""
+    """The number of chunks that fit into the recommended memory; all if that is unknown."""
     if recommended_bytes is None:
         return BATCH_SIZE
     limit = recommended_bytes * _WORKING_SHARE
@@ -260,7 +260,7 @@ def largest_batch(shape: NetworkShape, beams: int, recommended_bytes: int | None
 
 
 def _recommended_bytes() -> int | None:
-    """What Metal recommends that one program uses (recommendedMaxWorkingSetSize)."""
+    """The memory that Metal recommends for one program (recommendedMaxWorkingSetSize)."""
     import torch
 
     return int(torch.mps.recommended_max_memory()) or None
@@ -284,7 +284,7 @@ def watch_batches(model: Any) -> list[Batch]:
         ladder = [float(value or 0.0) for value in named["temperatures"]]
         settings: dict[str, SettingValue] = {
             "beam_size": used.num_beams,
-            # Without a threshold no window ever fails, and only the first temperature is used.
+            # Without a threshold no window fails, so only the first temperature is used.
             "temperatures": ladder if used.compression_ratio_threshold else ladder[:1],
             "timestamps": bool(used.return_timestamps),
             "condition_on_previous_text": bool(used.condition_on_prev_tokens),

@@ -44,7 +44,7 @@ BACKEND = Backend(
     adapter="mac_whisper_speedtest.backends.lightning_whisper_mlx:LightningWhisperMlx",
     import_name="lightning_whisper_mlx",
     weights_format="mlx-npz",
-    weights_precision=mlx_runtime.NATIVE,  # it never casts them either
+    weights_precision=mlx_runtime.NATIVE,  # it does not cast weights either
     weights_follow_precision=True,
     summary="MLX; 12 windows of 30 s at once",
     devices=mlx_runtime.DEVICES,
@@ -90,7 +90,7 @@ class LightningWhisperMlx(mlx_runtime.MlxWhisperAdapter):
         return self.fill(ModelHolder, params)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """A segment is a whole window: its first frame, its last frame and its text."""
+        """Each segment is a whole window: its first frame, its last frame and its text."""
         from lightning_whisper_mlx.transcribe import transcribe_audio
 
         arguments = openai_arguments(BACKEND.library_contract(contract))
@@ -114,5 +114,5 @@ class LightningWhisperMlx(mlx_runtime.MlxWhisperAdapter):
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the options that each batch was really decoded with."""
+        """Read back from the decoding options of each batch."""
         return effective(BACKEND.decodes_with(contract), self.observed(), *BACKEND.remarks)

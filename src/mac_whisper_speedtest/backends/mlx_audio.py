@@ -51,8 +51,8 @@ BACKEND = Backend(
         distribution="mlx-audio",
         version="0.6.2",
         requirements=mlx_runtime.REQUIREMENTS,
-        # Read and play sound files, and filter for other models; miniaudio has no wheel for Linux
-        # on aarch64.
+        # These read and play sound files, and filter for other models; miniaudio has no wheel for
+        # Linux on aarch64.
         overrides=tuple(
             f'{name}; python_version < "0"' for name in ("miniaudio", "sounddevice", "scipy")
         ),
@@ -74,7 +74,7 @@ class MlxAudio(mlx_runtime.MlxWhisperAdapter):
     distributions = ("mlx-audio", "transformers", "tokenizers")
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Build the model as the library's ``load_model`` does, which knows only float16."""
+        """Build the model as the library's ``load_model`` does, which supports only float16."""
         import mlx.core as mx
         from mlx_audio.stt.models.whisper import Model, ModelConfig
         from mlx_audio.utils import load_config, load_weights
@@ -94,7 +94,7 @@ class MlxAudio(mlx_runtime.MlxWhisperAdapter):
         return self.loaded(SimpleNamespace(model=model), model, params, device, precision)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """All is done when the call returns; MLX's queue is waited for by ``synchronize``."""
+        """The result is complete when the call returns; ``synchronize`` waits for MLX's queue."""
         self._options.clear()
         result = self._holder.model.generate(
             audio,
@@ -111,15 +111,15 @@ class MlxAudio(mlx_runtime.MlxWhisperAdapter):
         return openai_transcription(vars(result), self.language(result.language))
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the options that each window was really decoded with."""
+        """Read back from the decoding options of each window."""
         return effective(BACKEND.decodes_with(contract), self.observed())
 
 
 def _add_times(tokenizer: Any, vocabulary: int) -> None:
-    """Add the tokens ``<|0.00|>`` to ``<|30.00|>`` where the tokenizer's file ends before them.
+    """Add the tokens ``<|0.00|>`` to ``<|30.00|>`` if the tokenizer's file ends before them.
 
-    The library asks for them by their text and takes a token that is not there for the end of the
-    transcript. Files of older repositories, and CTranslate2's, leave them out.
+    The library looks them up by their text and treats a missing token as the end of the transcript.
+    Files of older repositories, and CTranslate2's, omit them.
 
     Raises:
         ModelUnusableError: they are not the last tokens of the vocabulary.

@@ -37,8 +37,7 @@ DEVICES = ("cpu", "metal", "cuda")
 GLIBC = "2.35"
 LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
-# Half precision is native to Metal and CUDA; MLX's CPU build, all that Linux usually has, emulates
-# it.
+# Half precision is native to Metal and CUDA; MLX's CPU build, the usual one on Linux, emulates it.
 NATIVE = "float16" if sys.platform == "darwin" else "float32"
 
 AUTO_PRECISION = "float16 on a Mac, else float32"
@@ -48,7 +47,7 @@ NOTES = (
         "names the library that multiplies under `blas`."
     ),
     (
-        "MLX has builds for macOS 14, 15 and 26, and only that for 26 uses the neural "
+        "MLX has builds for macOS 14, 15 and 26, and only the one for 26 uses the neural "
         "accelerators of M5. `speedtest doctor` and a finding say where another one is installed."
     ),
 )
@@ -57,15 +56,15 @@ _RECORDED = (
     *("mlx", "mlx-metal", "mlx-cpu", "mlx-cuda-12", "mlx-cuda-13"),
     *("faiss-cpu", "numpy", "tiktoken", "torch"),
 )
-# Each needs the ones before it, but has no path to them.
+# Each needs the previous ones, but has no path to them.
 _LIBRARIES = ("libquadmath", "libgfortran", "libgomp", "libopenblas")
 
 
 def preload() -> str:
     """Make the functions of an installed OpenBLAS global on Linux; call it before importing MLX.
 
-    The dynamic linker looks for a function among the global ones before it looks into the library
-    that MLX was linked with, so MLX then calls these (ld.so(8), dlopen(3): RTLD_GLOBAL).
+    The dynamic linker searches global functions before the library that MLX was linked with, so MLX
+    then calls these (ld.so(8), dlopen(3): RTLD_GLOBAL).
 
     Returns:
         The BLAS that MLX uses on a CPU, for the record.
@@ -107,7 +106,7 @@ class MlxAdapter(LibraryAdapter):
         return found | ({mlx_wheel.NAME: tag} if tag else {})
 
     def choose_device(self, requested: str) -> str:
-        """Make ``requested`` MLX's default device; ``auto`` is the GPU where there is one.
+        """Make ``requested`` MLX's default device; ``auto`` is the GPU if there is one.
 
         Returns:
             The device that MLX reports then: ``cpu``, ``metal`` or ``cuda``.
@@ -138,7 +137,7 @@ class MlxAdapter(LibraryAdapter):
         return {"weights": stored, "architecture": str(info.get("architecture", "unknown"))}
 
     def synchronize(self) -> None:
-        """Wait for everything that is queued: MLX computes lazily and asynchronously."""
+        """Wait for all queued work: MLX computes lazily and asynchronously."""
         import mlx.core as mx
 
         mx.synchronize()
@@ -160,7 +159,7 @@ class MlxWhisperAdapter(MlxAdapter):
     _options: list[Any]  # one entry per call of the model's ``decode``
 
     def fill(self, holder: Any, params: LoadParams) -> LoadedModel:
-        """Load a folder into the library's holder, so that its first call does not have to.
+        """Load a folder into the library's holder, so that its first call loads nothing.
 
         Raises:
             ModelUnusableError: the weights, the device or the precision cannot be used.
@@ -184,7 +183,7 @@ class MlxWhisperAdapter(MlxAdapter):
         return LoadedModel(device, precision, self.details(device, model.encoder.conv2.weight))
 
     def language(self, reported: str) -> str:
-        """The language decoded as: an English model ignores, but reports, another one."""
+        """The language used for decoding: an English model ignores, but reports, another one."""
         return "en" if self._english else reported
 
     def observed(self) -> dict[str, SettingValue]:
@@ -198,7 +197,7 @@ class MlxWhisperAdapter(MlxAdapter):
             "beam_size": last.beam_size or 1,
             "timestamps": not last.without_timestamps,
         }
-        # These show only where they had an effect: above temperature 0, and with a prompt.
+        # Listed only if they had an effect: above temperature 0, and with a prompt.
         sampled = [options.best_of or 1 for options in self._options if options.temperature > 0]
         if sampled:
             seen["best_of"] = max(sampled)

@@ -1,6 +1,6 @@
-"""Which build of MLX is installed on a Mac: one version has a wheel for each of several macOS.
+"""The build of MLX that is installed on a Mac: one version has wheels for several macOS releases.
 
-Imports the standard library alone: the doctor runs this file in a backend's own interpreter.
+Imports only the standard library: the doctor runs this file in a backend's own interpreter.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ NAME = "mlx-metal wheel"
 """The key of the tag among a backend's versions."""
 
 INSTALL = "SYSTEM_VERSION_COMPAT=0 python -m pip install --force-reinstall --no-deps mlx-metal"
-"""The command if MLX is installed beside the tool: pip takes the best build for that release."""
+"""The command if MLX is installed beside the tool: pip chooses the best build for that release."""
 
 _BUILDS = (14, 15, 26)
-"""Releases of macOS for which mlx-metal has wheels. That for 26 alone has the kernels for M5's
-neural accelerators (its mlx.metallib has 7920 names with ``nax``, that for 15 has one)."""
+"""Releases of macOS for which mlx-metal has wheels. Only the wheel for 26 has the kernels for M5's
+neural accelerators (its mlx.metallib has 7920 names with ``nax``; for 15 it has one)."""
 
 
 def platform_tag() -> str:
@@ -31,10 +31,10 @@ def platform_tag() -> str:
 
 
 def too_old(tag: str, macos: str) -> str:
-    """In what an installed build falls short on this release of macOS; empty if it is the best.
+    """Why an installed build is not the best for this release of macOS; empty if it is.
 
-    Installers choose by the release that Python names: some name 16.0 on macOS 26 (CPython issue
-    135675), and an environment that was made before an update of macOS keeps its build.
+    Installers choose by the release that Python reports: some report 16.0 on macOS 26 (CPython
+    issue 135675), and an environment from before an update of macOS keeps its build.
 
     Args:
         tag: see `platform_tag`.
@@ -48,4 +48,4 @@ def too_old(tag: str, macos: str) -> str:
     if int(built[1]) >= best:
         return ""
     lost = ": without the neural accelerators of M5" if best >= 26 else ""
-    return f"MLX's build is for macOS {built[1]}, and there is one for {best}{lost}"
+    return f"MLX's build is for macOS {built[1]}, but there is one for {best}{lost}"

@@ -36,8 +36,7 @@ BACKEND = Backend(
     adapter="mac_whisper_speedtest.backends.mlx_whisper:MlxWhisper",
     import_name="mlx_whisper",
     weights_format="mlx",
-    # mlx-whisper never casts weights: computing in another precision than theirs widens them again
-    # at every use.
+    # mlx-whisper never casts weights: in another precision it would widen them again at every use.
     weights_precision=mlx_runtime.NATIVE,
     weights_follow_precision=True,
     summary="MLX; Metal on Apple Silicon, a slow CPU build on Linux (tests only)",
@@ -52,7 +51,7 @@ BACKEND = Backend(
     },
     auto_precision=mlx_runtime.AUTO_PRECISION,
     notes=(
-        "It never casts weights, so `--precision` chooses those of the file, too.",
+        "It never casts weights, so `--precision` also chooses the file's precision.",
         *mlx_runtime.NOTES,
     ),
     recipe=RECIPE,
@@ -72,7 +71,7 @@ class MlxWhisper(mlx_runtime.MlxWhisperAdapter):
         return self.fill(ModelHolder, params)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """All is done when the call returns; MLX's queue is waited for by ``synchronize``."""
+        """The result is complete when the call returns; ``synchronize`` waits for MLX's queue."""
         import mlx_whisper
 
         self._options.clear()
@@ -82,5 +81,5 @@ class MlxWhisper(mlx_runtime.MlxWhisperAdapter):
         return openai_transcription(result, self.language(result["language"]))
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the options that each window was really decoded with."""
+        """Read back from the decoding options of each window."""
         return effective(BACKEND.decodes_with(contract), self.observed())

@@ -22,7 +22,7 @@ from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
 
-# Seen with 0.1.5: the first text of a process may differ from all later ones of the same samples.
+# Seen with 0.1.5: the first text of a process may differ from all later ones for the same samples.
 
 _ARCHITECTURES = {"moonshine-tiny-en": "TINY"}
 
@@ -55,7 +55,7 @@ BACKEND = Backend(
     ),
     notes=(
         "The first text of a process may differ from the later ones, which is a finding.",
-        "Samples are handed over as a Python list; its users pay for that, so the clock runs.",
+        "Samples are passed as a Python list, as in normal use, so the clock includes this.",
     ),
     recipe=Recipe(
         name="moonshine-voice",
@@ -77,7 +77,7 @@ class MoonshineVoice(LibraryAdapter):
     distributions = ("moonshine-voice", "numpy")
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Check and load a folder of .ort files: the library reports every fault as unknown."""
+        """Check and load a folder of .ort files; the library reports every fault as unknown."""
         from moonshine_voice import ModelArch, MoonshineError, Transcriber
 
         if params.model.precision not in {"auto", "int8"}:
@@ -95,7 +95,7 @@ class MoonshineVoice(LibraryAdapter):
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:  # noqa: ARG002
         """Decode with the library's fixed settings, which `BACKEND` lists."""
-        # The library requires a list and copies it element by element: its users pay for both.
+        # The library requires a list and copies it element by element; normal use includes both.
         lines = self._transcriber.transcribe_without_streaming(audio.tolist(), 16000).lines
         return Transcription(
             segments=[
@@ -106,7 +106,7 @@ class MoonshineVoice(LibraryAdapter):
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Known of the library, not read back: it reports no settings."""
+        """Fixed in the library, not read back: it reports no settings."""
         return effective(BACKEND.decodes_with(contract), {}, *BACKEND.remarks)
 
     def unload(self) -> None:

@@ -56,12 +56,12 @@ BACKEND = Backend(
     auto_precision=AUTO_PRECISION,
     notes=(
         "float16 on a CPU is refused: PyTorch emulates it.",
-        "Of all backends it is slowed most by other programs.",
+        "Other programs slow it down more than any other backend.",
     ),
     recipe=RECIPE,
 )
 
-# What reading a missing or damaged file, or one in another format, may raise.
+# Errors from reading a missing or damaged file, or another format.
 _UNREADABLE = (
     *(OSError, RuntimeError, EOFError, LookupError, AttributeError, TypeError, ValueError),
     pickle.UnpicklingError,
@@ -111,7 +111,7 @@ class OpenaiWhisper(TorchAdapter):
         return openai_transcription(self._result, language)
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the options that every window was decoded with."""
+        """Read back from the decoding options of every window."""
         declared = BACKEND.decodes_with(contract)
         seen = read_back(self._windows, self._result, declared["temperatures"])
         if not self._model.is_multilingual:  # it ignores these settings, but repeats them
@@ -120,7 +120,7 @@ class OpenaiWhisper(TorchAdapter):
 
 
 def read_back(windows: list[Any], result: Any, ladder: SettingValue) -> dict[str, SettingValue]:
-    """The settings that the options show; those without effect in this recording are left out."""
+    """The settings in the options; settings without effect in this recording are left out."""
     seen: dict[str, SettingValue] = {"language": result["language"]}
     if not windows:
         return seen

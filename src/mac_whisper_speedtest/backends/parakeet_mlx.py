@@ -56,9 +56,9 @@ BACKEND = Backend(
         "batch_size": 1,
     },
     auto_precision="bfloat16 weights, float32 features",
-    remarks=("computes on float32 features; the precision is that of the weights",),
+    remarks=("computes on float32 features; the reported precision is the weights'",),
     notes=(
-        "Run so far only on random weights of its shape: it has not heard a word.",
+        "Run so far only with random weights of its shape, never with the real network.",
         (
             "A transducer decodes a recording as a whole; language, temperatures and previous "
             "text do not exist for it. The library reports no settings."
@@ -93,7 +93,7 @@ class ParakeetMlx(mlx_runtime.MlxAdapter):
         return LoadedModel(device, details["weights"], details)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """Greedy, or the library's beam search where more than one beam is requested."""
+        """Greedy, or the library's beam search if more than one beam is requested."""
         import mlx.core as mx
         from parakeet_mlx import Beam, DecodingConfig, Greedy
         from parakeet_mlx.audio import get_logmel
@@ -109,7 +109,7 @@ class ParakeetMlx(mlx_runtime.MlxAdapter):
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Known of the library, not read back: it reports no settings."""
+        """Fixed in the library, not read back: it reports no settings."""
         return effective(BACKEND.decodes_with(contract), {}, *BACKEND.remarks)
 
     def unload(self) -> None:

@@ -1,7 +1,6 @@
-"""Recipes: how the environment of a Python backend, or the program of a Swift one, is made.
+"""Recipes: how to create the environment of a Python backend, or build the program of a Swift one.
 
-Data only. ``environments/`` acts on them; what differs between the two kinds is decided there, in
-``installations``.
+Data only. ``environments/`` acts on them, and handles the two kinds in ``installations``.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ _CUDA_BYTES = {
     (True, "cuda12"): 4_000_000_000,
     (False, "cuda12"): 1_100_000_000,
 }
-"""What a build adds on Linux, with a CUDA device or without: (with torch, its name) → bytes."""
+"""Extra size of a build on Linux: (with torch, its name) → bytes."""
 
 APPLE_SILICON = "darwin-arm64"
 _LIBRARY = {True: "macOS", False: "glibc"}
-"""What a release is one of, on a Mac and elsewhere."""
+"""The meaning of a release number, on a Mac (``True``) and on other systems."""
 _NAMES = {APPLE_SILICON: "Apple silicon", "linux": "Linux", "linux-x86_64": "Linux on x86-64"}
 
 
@@ -35,22 +34,22 @@ class Recipe:
         name: of the environment; backends with the same library share one recipe.
         distribution: its version names the environment.
         version: the version that a lock ships for (``locks/<name>@<version>.txt``).
-        requirements: what else to install: PEP 508 lines, without versions where the lock has them.
-        overrides: requirements that replace those of the distributions, such as a pin that has no
-            wheel; ``package; python_version < "0"`` leaves a package out.
-        python: the range of Pythons it works in, as a PEP 440 specifier.
+        requirements: other packages: PEP 508 lines, without versions that the lock has.
+        overrides: requirements that replace the distributions' own, such as a pin without a wheel;
+            ``package; python_version < "0"`` leaves a package out.
+        python: the range of supported Pythons, as a PEP 440 specifier.
         platforms: where it works, as ``sys.platform`` or ``sys.platform-machine``: ``linux``,
             ``darwin-arm64``.
         macos: the oldest macOS that its packages have wheels for.
         glibc: the same for Linux's C library. ``benchmarks/locks.py`` checks these four against
             the locks.
-        size_bytes: of all files of the environment; with the CPU build of torch where that is used.
-        size_on: the same, where it differs: by platform.
-        build: options of CMake with which the distribution is built from its source; empty where
-            its wheel is installed. What builds it is among the requirements.
+        size_bytes: of all files of the environment; with the CPU build of torch if it is used.
+        size_on: platform → the same, where it differs.
+        build: CMake options for building the distribution from its source; empty if its wheel is
+            installed. The build tools are among the requirements.
         source_only: whether its release has no wheels; uv then builds it with the lock's tools.
         uses_torch: whether torch is installed; ``environments/builds`` chooses its build on Linux.
-        uses_cublas: whether CTranslate2 computes, which needs cuBLAS 12 on an NVIDIA GPU.
+        uses_cublas: whether it uses CTranslate2, which needs cuBLAS 12 on an NVIDIA GPU.
         notes: shown by ``speedtest backends info``.
     """
 
@@ -81,8 +80,8 @@ class Recipe:
 class SwiftRecipe:
     """How a bridge is built: a program in Swift that speaks the worker protocol.
 
-    Its sources ship with the tool, and its packages are pinned in their manifests: a release of the
-    tool builds one version of each bridge.
+    Its sources ship with the tool, and their manifests pin its packages: a release of the tool
+    builds one version of each bridge.
 
     Attributes:
         name: of the bridge, with which it answers ``hello``; backends with the same program share
@@ -93,11 +92,11 @@ class SwiftRecipe:
         product: the executable.
         swift: the oldest compiler that builds it.
         macos: the oldest macOS that it runs on.
-        sdk: the oldest SDK of macOS with the functions it calls; empty for any.
-        revisions: the commits of the packages that it is pinned to, by package identity.
+        sdk: the oldest SDK of macOS with the functions that it calls; empty for any.
+        revisions: package identity → the pinned commit.
         platforms: as for `Recipe`.
         size_bytes: of the built program.
-        build_bytes: what the build needs on the disk, downloads included.
+        build_bytes: disk space for the build, downloads included.
         notes: shown by ``speedtest backends info``.
     """
 
@@ -130,7 +129,7 @@ def is_macos() -> bool:
 
 
 def unsuited(recipe: AnyRecipe, here: str = "", release: str = "") -> str:
-    """Why ``recipe`` does not work on a machine, in few words; empty where it may.
+    """Why ``recipe`` does not work on a machine, in few words; empty if it may.
 
     Args:
         recipe: any.
@@ -160,25 +159,25 @@ def _only_where(platforms: Collection[str], *, mac: bool) -> str:
 
 
 def system_release() -> str:
-    """The release of macOS, or of glibc on Linux; empty if it is not known, and 0 for musl."""
+    """The release of macOS, or of glibc on Linux; empty if unknown, 0 for musl."""
     if not is_macos():
         library, release = platform.libc_ver()
         return "0" if library == "musl" else release * (library == "glibc")
     release = platform.mac_ver()[0]
-    # What a Python built with an older SDK reads on macOS 11 and 26 (cpython issue 135675).
-    # There never was a 16.
+    # Read by a Python that was built with an older SDK, on macOS 11 and 26 (cpython issue 135675).
+    # There is no macOS 16.
     wrong = release.startswith(("10.16", "16."))
     return printed_by("/usr/bin/sw_vers", "-productVersion") if wrong else release
 
 
 def _is_translated() -> bool:
-    """Whether this process is one for Intel on Apple silicon."""
+    """Whether this is an Intel process on Apple silicon."""
     return printed_by("/usr/sbin/sysctl", "-n", "sysctl.proc_translated") == "1"
 
 
 @cache
 def printed_by(*command: str) -> str:
-    """What a program of the system prints; empty if it fails."""
+    """The output of a program of the system; empty if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.SubprocessError):
@@ -187,7 +186,7 @@ def printed_by(*command: str) -> str:
 
 
 def older(version: str, least: str) -> bool:
-    """Whether a version, as numbers with dots, is older; one that is not known is."""
+    """Whether a version, as numbers with dots, is older; an unknown one counts as older."""
 
     def numbers(text: str) -> list[int]:
         found = re.match(r"\d+(\.\d+)*", text)

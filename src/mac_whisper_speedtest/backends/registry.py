@@ -48,7 +48,7 @@ TOML_KEYS = (
 )
 
 _LONGEST_FILE = 1 << 20
-"""Bytes."""
+"""Bytes of a ``.toml`` file."""
 _LIMITS = limits.SizeLimits(limits.LONGEST_MESSAGE, most_items=1000)
 _FORMAT = "see docs/guide/adding-a-backend.md for the format"
 

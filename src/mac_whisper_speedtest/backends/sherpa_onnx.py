@@ -46,16 +46,16 @@ BACKEND = Backend(
     shipped={"timestamps": False},
     auto_precision="float32",
     remarks=(
-        "its graphs are written by this tool, not exported by the library's script",
+        "this tool writes its graphs; they are not exported by the library's script",
         "suppresses no tokens of non-speech",
     ),
     notes=(
         "It decodes 29.5 s of a recording at most; a longer one is a failed sample.",
         (
-            "By itself it gives the encoder less than 30 s of a short recording; under `greedy` "
-            "it is given 30 s like the others."
+            "By default it gives the encoder less than 30 s for a short recording; under `greedy` "
+            "it gets 30 s like the other backends."
         ),
-        "Weights are stored in float16 and computed with in float32.",
+        "Weights are stored in float16; computation is in float32.",
     ),
     recipe=Recipe(
         name="sherpa-onnx",
@@ -69,7 +69,7 @@ BACKEND = Backend(
 
 
 class SherpaOnnx(LibraryAdapter):
-    """One ``decode_stream`` per transcription, which returns when the text is there."""
+    """One ``decode_stream`` per transcription, which returns when the text is complete."""
 
     modules = ("sherpa_onnx",)
     distributions = ("sherpa-onnx", "sherpa-onnx-core", "numpy")
@@ -105,7 +105,7 @@ class SherpaOnnx(LibraryAdapter):
         length_s = len(audio) / RATE
         if length_s > LONGEST_S:
             raise ValueError(  # about this recording only: others of a set are decoded
-                f"sherpa-onnx decodes the first {LONGEST_S} s, and this recording has "
+                f"sherpa-onnx decodes only the first {LONGEST_S} s, but this recording has "
                 f"{length_s:.1f} s"
             )
         config = self._recognizer.config
@@ -116,8 +116,7 @@ class SherpaOnnx(LibraryAdapter):
         settings.language = language if self._languages != ["en"] else "en"
         settings.task = contract.task or "transcribe"
         settings.enable_segment_timestamps = bool(contract.timestamps)
-        # As other Whispers, the encoder is given 30 s; left alone, it is given 10 s more than there
-        # are.
+        # The encoder gets 30 s, as in other backends; by default it gets 10 s more than the audio.
         settings.tail_paddings = -1 if contract.name == "as-shipped" else 3000
         self._recognizer.recognizer.set_config(config)
         stream = self._recognizer.create_stream()
@@ -131,7 +130,7 @@ class SherpaOnnx(LibraryAdapter):
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the recognizer's settings and from what the result has."""
+        """Read back from the recognizer's settings and from the result."""
         settings = self._recognizer.config.model_config.whisper
         observed = {
             "language": settings.language,
@@ -142,7 +141,7 @@ class SherpaOnnx(LibraryAdapter):
 
 
 def _segments(result: Any, length_s: float) -> list[Segment]:
-    """The segments between times; one for all of it where no times were decoded."""
+    """The segments between times; a single one if no times were decoded."""
     if not result.segment_timestamps:
         return [Segment(0.0, length_s, result.text)] if result.text else []
     return [

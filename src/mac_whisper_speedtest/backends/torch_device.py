@@ -76,7 +76,7 @@ def choose_precision(requested: str, device: str) -> str:
 
 
 def facts(device: str) -> dict[str, str]:
-    """Facts for the record: why a GPU that torch sees is not the device in use."""
+    """Facts for the record: why a visible GPU is not in use."""
     import torch
 
     unusable = cuda.unusable_by_torch(torch) if device == "cpu" else ""
@@ -89,7 +89,7 @@ class TorchAdapter(LibraryAdapter):
     _model: Any
 
     def import_library(self) -> Mapping[str, str]:
-        """Import the modules, and return the versions; CUDA's is the one torch is built with."""
+        """Import the modules, and return the versions, with torch's version of CUDA."""
         versions = super().import_library()
         import torch
 
@@ -101,7 +101,7 @@ class TorchAdapter(LibraryAdapter):
 
 
 def wait_for(device: str) -> None:
-    """Wait until ``cuda`` or ``mps`` has done everything that was queued."""
+    """Wait until ``cuda`` or ``mps`` has done all queued work."""
     import torch
 
     if device == "cuda":

@@ -37,11 +37,11 @@ BACKEND = Backend(
         "temperatures": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
         "condition_on_previous_text": True,
     },
-    auto_precision="what the file is stored in: float16",
+    auto_precision="the precision of the file: float16",
     remarks=(PADS_AUDIO,),
     notes=(
         "Another precision is another file, which is converted once: `-b whisper.cpp:q5_1`.",
-        "`--device` only permits a GPU; the device in the results is read from its log.",
+        "`--device` only allows a GPU; the device in the results is read from its log.",
         "Silence comes out as `[BLANK_AUDIO]`.",
     ),
     recipe=Recipe(
@@ -63,10 +63,10 @@ class WhisperCpp(LibraryAdapter):
 
     modules = ("_pywhispercpp", "pywhispercpp.model")
     distributions = ("pywhispercpp", "numpy")
-    _model: Any  # pywhispercpp's Model, of which private members are needed
+    _model: Any  # pywhispercpp's Model; private members are used
 
     def import_library(self) -> Mapping[str, str]:
-        """whisper.cpp's own version shows only in its library's file name."""
+        """Import it; only the library's file name has whisper.cpp's own version."""
         versions = super().import_library()
         import _pywhispercpp
 
@@ -107,7 +107,7 @@ class WhisperCpp(LibraryAdapter):
         )
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the native parameter block that the call ran with."""
+        """Read back from the call's native parameters."""
         import _pywhispercpp as library
 
         language = native.language(library, self._model._ctx)  # noqa: SLF001

@@ -19,10 +19,10 @@ BACKEND = replace(
     notes=(
         (
             "Core ML chooses between Neural Engine, GPU and CPU. The device is `coreml` if the log "
-            "says that Core ML was loaded, else what ran the encoder, with a finding."
+            "reports that Core ML was loaded, else the encoder's device, with a finding."
         ),
         "The first load on a Mac compiles the encoder: seconds for tiny, minutes for large.",
-        "The encoder is float16 whatever the file is stored in.",
+        "The encoder is float16, for any precision of the file.",
     ),
     # A pywhispercpp installed beside the tool has no Core ML.
     managed=True,
@@ -35,9 +35,9 @@ BACKEND = replace(
             "WHISPER_COREML": "1",
             # Without it a bundle that cannot be loaded ends the process (SIGSEGV).
             "WHISPER_COREML_ALLOW_FALLBACK": "1",
-            # As in the wheels of plain whisper.cpp, so that the encoder is all that differs.
+            # As in the wheels of plain whisper.cpp, so that only the encoder differs.
             "GGML_NATIVE": "OFF",
-            # Libraries find each other where they are installed, not where they were built.
+            # Libraries find each other in the installation, not in the build folder.
             "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
             "CMAKE_INSTALL_RPATH": "@loader_path",
         },

@@ -34,14 +34,14 @@ NOT_LOGGED = "not known: whisper.cpp did not log it"
 
 @dataclass(frozen=True, slots=True)
 class Initialized:
-    """What a model's initialization started, from its log.
+    """The devices that a model's initialization started, from its log.
 
     Attributes:
-        device: ``cpu``, ``metal``, ``cuda``, ``vulkan``; ``coreml`` where the encoder runs in Core
-            ML; ``unknown`` where the log does not name it.
-        backend: whisper.cpp's own name of the GPU it uses, such as ``MTL0``; ``CPU`` without one.
-        coreml: ``loaded``, ``failed`` (and the encoder runs elsewhere) or ``not tried``.
-        accelerators: its names of what multiplies matrices for the CPU, such as ``BLAS``.
+        device: ``cpu``, ``metal``, ``cuda``, ``vulkan``; ``coreml`` if the encoder runs in Core ML;
+            ``unknown`` if the log does not name it.
+        backend: whisper.cpp's name for its GPU, such as ``MTL0``; ``CPU`` without one.
+        coreml: ``loaded``, ``failed`` (the encoder then runs elsewhere) or ``not tried``.
+        accelerators: its names for accelerators of the CPU, such as ``BLAS``.
     """
 
     device: str
@@ -54,7 +54,7 @@ def initialized(log: Sequence[str]) -> Initialized:
     """Parse the log lines that whisper.cpp 1.7 to 1.9 write while a model is initialized.
 
     ``whisper_backend_init_gpu`` starts a GPU; ``whisper_backend_init`` then starts accelerators of
-    the CPU with the same words. What either fails to start is not used.
+    the CPU, with the same words in the log. A device that fails to start is not used.
     """
     text = "\n".join(log)
     coreml = "not tried"
@@ -82,7 +82,7 @@ def _started(text: str, function: str) -> tuple[tuple[str, ...], bool]:
 
 
 def loaded(library: Any, log: Sequence[str], precision: str) -> LoadedModel:
-    """What a model's initialization started, with what the library was compiled with."""
+    """The devices that a model's initialization started, and the library's compile options."""
     started = initialized(log)
     features = library.whisper_print_system_info()
     system = features.decode() if isinstance(features, bytes) else str(features)
@@ -120,9 +120,9 @@ def init_log(library: Any, *, show: bool = True) -> Iterator[list[str]]:
 
 
 class Counters:
-    """What whisper.cpp counts of one model's calls.
+    """whisper.cpp's counters of one model's calls.
 
-    Each breakdown is of the calls since the one before, or since loading.
+    Each breakdown covers the calls since the previous breakdown, or since loading.
     """
 
     def __init__(self, library: Any, context: Any) -> None:
@@ -146,9 +146,9 @@ class Counters:
 def parse_timings(log: Sequence[str]) -> Breakdown:
     """Parse the output of ``whisper_print_timings`` of whisper.cpp 1.7 to 1.9, in milliseconds.
 
-    Of its ``fallbacks = N p / M h``, p counts windows that were decoded again, for any reason;
-    h counts texts that repeat themselves, which p counts as well unless it was the last try. Load
-    and total time are not stages of a call.
+    In its ``fallbacks = N p / M h``, p counts windows that were decoded again, for any reason; h
+    counts texts that repeat themselves, which p also counts unless it was the last try. Load and
+    total time are not stages of a call.
     """
     text = "\n".join(log)
     stages = {
@@ -178,8 +178,7 @@ def stored_precision(path: Path, requested: str) -> str:
     stored = _FTYPES.get(ftype, f"ftype {ftype}")
     if requested not in {"auto", stored}:
         raise ModelUnusableError(
-            f"whisper.cpp computes in the precision of its file, which is {stored}, not in "
-            f"{requested}"
+            f"whisper.cpp computes in the precision of its file, which is {stored}, not {requested}"
         )
     return stored
 
@@ -210,7 +209,7 @@ def segments(library: Any, context: Any) -> list[Segment]:
 
 
 def language(library: Any, context: Any) -> str | None:
-    """The language that the last call decoded as."""
+    """The language of the last call's decoding."""
     word = library.whisper_lang_str(library.whisper_full_lang_id(context))
     return word.decode() if isinstance(word, bytes) else word
 
@@ -239,12 +238,12 @@ def arguments(contract: DecodeContract) -> dict[str, Any]:
 
 
 def strategy(contract: DecodeContract) -> int:
-    """whisper.cpp's number of the search: 0 greedy, 1 with beams."""
+    """whisper.cpp's number for the search: 0 greedy, 1 with beams."""
     return int((contract.beam_size or 1) > 1)
 
 
 def read_back(used: Any, language: str | None) -> dict[str, SettingValue]:
-    """The settings in the parameters that the last call ran with, and the language it reports."""
+    """The settings in the last call's parameters, and the language that it reports."""
     beam = int(used.strategy) == 1
     return {
         "language": language,

@@ -76,7 +76,7 @@ class WhisperMps(mlx_runtime.MlxWhisperAdapter):
     distributions = ("whisper-mps",)
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Read a checkpoint file as the library does, which accepts only names and downloads.
+        """Read a checkpoint file as the library does; the library accepts only names to download.
 
         Its holder then has the model under the file's path.
         """
@@ -97,7 +97,7 @@ class WhisperMps(mlx_runtime.MlxWhisperAdapter):
         return self.loaded(ModelHolder, model, params, device, precision)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """All is done when the call returns; MLX's queue is waited for by ``synchronize``."""
+        """The result is complete when the call returns; ``synchronize`` waits for MLX's queue."""
         from whisper_mps.whisper.transcribe import transcribe
 
         arguments = openai_arguments(contract)
@@ -107,5 +107,5 @@ class WhisperMps(mlx_runtime.MlxWhisperAdapter):
         return openai_transcription(result, self.language(result["language"]))
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the options that each window was really decoded with."""
+        """Read back from the decoding options of each window."""
         return effective(BACKEND.decodes_with(contract), self.observed(), *BACKEND.remarks)

@@ -29,7 +29,7 @@ BACKEND = Backend(
         "beam_size": 1,  # it has no beam search
         "best_of": 1,  # above temperature 0 it samples once
         "condition_on_previous_text": False,  # every window starts from the same prompt
-        # Unless its detector cuts the recording, which no contract of the tool asks for.
+        # Unless its detector cuts the recording, which no contract of the tool requests.
         "window": "sequential-30s",
         "batch_size": 1,
     },
@@ -44,8 +44,8 @@ BACKEND = Backend(
         "Core ML chooses where it runs and does not report it; `details` has what was requested.",
         "The first load on a Mac compiles for the Neural Engine: minutes for a large model.",
         (
-            "So that work is equal, tokens of non-speech are suppressed and no window is given up "
-            "early; not under `as-shipped`."
+            "For equal work, tokens of non-speech are suppressed and no window is abandoned early; "
+            "not under `as-shipped`."
         ),
         "A window has at most 223 steps with the prompt; OpenAI's has 224 besides the prompt.",
     ),

@@ -47,7 +47,7 @@ RECIPE = Recipe(
     size_on={APPLE_SILICON: 927_000_000},
     notes=(
         "transcription only: its aligned word times and its speakers are other work",
-        "on Linux it brings a CUDA build of torch, several gigabytes, also where there is no GPU",
+        "on Linux it includes a CUDA build of torch, several gigabytes, even without a GPU",
     ),
 )
 
@@ -107,7 +107,7 @@ class WhisperX(LibraryAdapter):
         device, details = ctranslate2_device(params.device)
         if device == "cuda" and (
             why := cuda.unusable_by_torch(torch)
-        ):  # its detector is on it, too
+        ):  # its detector runs there too
             if params.device != "auto":
                 raise ModelUnusableError(why)
             device, details = "cpu", {"cuda": why}
@@ -170,5 +170,5 @@ class WhisperX(LibraryAdapter):
 def describe_batch(
     _features: Any, _tokenizer: Any, options: Any, *_: Any
 ) -> dict[str, SettingValue]:
-    """The settings that a batch of chunks was decoded with."""
+    """The decoding settings of a batch of chunks."""
     return {"beam_size": options.beam_size, "timestamps": not options.without_timestamps}
