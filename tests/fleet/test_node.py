@@ -376,6 +376,20 @@ def test_a_node_that_the_fleet_refuses_ends_with_the_reason(bench: Bench) -> Non
     assert bench.said == "the fleet refused this node: the certificate is of another fleet\n"
 
 
+def test_a_machine_that_cannot_be_probed_is_tried_again(bench: Bench) -> None:
+    broken = bench.folder / "broken"
+    broken.mkdir()
+    (broken / "psutil.py").write_text("raise ImportError('no psutil today')")
+    path = [str(broken), *filter(None, [os.environ.get("PYTHONPATH")])]
+    bench.variables = {"PYTHONPATH": os.pathsep.join(path)}
+    bench.start()
+    wait_until(lambda: "cannot be probed; trying again" in bench.said, SOON_S)
+    assert "no psutil today" in bench.said
+    (broken / "psutil.py").unlink()
+    wait_until(lambda: bench.lives() == 1, SOON_S)
+    assert bench.stop() == 130
+
+
 def test_a_scheduler_that_is_away_is_tried_again(bench: Bench) -> None:
     ends = bench.agent / "ends"
     for _ in range(2):

@@ -152,11 +152,14 @@ class _NodeProcess:
             NodeRefusedError: the fleet does not take this node.
             KeyboardInterrupt: a signal.
         """
-        labels = self._labels()
+        labels, why = self._ask("probe", self._name, timeout_s=_PROBE_TIMEOUT_S)
+        if not labels:
+            self._say_once(f"this machine's labels cannot be probed; trying again: {why}")
+            return False
         agent = ChildProcess(self._agent, self._folder / "agent.err")
         useful = False
         try:
-            stays = agent.send(labels)
+            stays = agent.send(labels[0])
             while stays:
                 with interrupts.released():
                     line = agent.line()
@@ -252,13 +255,6 @@ class _NodeProcess:
         elif self._interrupted:
             answer = msgspec.structs.replace(answer, ending=Ending.INTERRUPTED)
         return answer, []
-
-    def _labels(self) -> str:
-        """The labels of this machine as a line. Raises SpeedtestError."""
-        lines, why = self._ask("probe", self._name, timeout_s=_PROBE_TIMEOUT_S)
-        if not lines:
-            raise SpeedtestError(f"this machine's labels cannot be probed: {why}")
-        return lines[0]
 
     def _hand_in(self) -> list[NodeAnswer]:
         """Store what is in the outbox, and clear up after attempts that have no bundle."""
