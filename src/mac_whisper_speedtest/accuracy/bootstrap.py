@@ -1,7 +1,7 @@
 """Intervals of error rates, and of their differences, by resampling speakers, utterances or words.
 
-Errors of one speaker resemble each other, and so do those of one utterance: what is drawn is the
-largest unit of which there are enough (Bisani and Ney 2004, ICASSP; Liu and Peng 2020, "Statistical
+Errors of one speaker resemble each other, and so do errors of one utterance. Therefore the largest
+unit with enough instances is drawn (Bisani and Ney 2004, ICASSP; Liu and Peng 2020, "Statistical
 testing on ASR performance via blockwise bootstrap", Interspeech).
 """
 
@@ -49,13 +49,13 @@ _AT_ONCE = 1_000_000
 """Draws held in memory at once (8 MB)."""
 
 _WITHOUT_NUMPY = 40
-"""So few units get ``MIN_RESAMPLES`` in plain Python, in 40 ms: ``show`` of a run on one clip need
-not import numpy, which takes 200 ms."""
+"""Up to this many units get ``MIN_RESAMPLES`` in plain Python, in 40 ms: ``show`` of a run on one
+clip need not import numpy, which takes 200 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class UtteranceValue:
-    """What is summed over a set, of one utterance: its errors, or a difference of errors.
+    """One utterance's contribution to a sum over a set: its errors, or a difference of errors.
 
     Attributes:
         total: the sum.
@@ -72,7 +72,7 @@ class UtteranceValue:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is drawn with replacement.
+    """The units to draw with replacement.
 
     Attributes:
         drawn: value and number of reference words of each unit.
@@ -106,8 +106,8 @@ def rate_interval(score: Score, *, resamples: int = RESAMPLES) -> RateInterval |
     """The interval in which the rate of other speech of this kind is expected.
 
     Percentiles of the rates of draws with replacement, widened for few units. Without any error
-    every draw is equal; the upper bound is then the largest share of wrong blocks of words with
-    which so many right ones in a row have a probability of at least 2.5 % (Clopper and Pearson
+    every draw is equal. The upper bound is then the largest share of wrong blocks of words for
+    which this many right blocks in a row have a probability of at least 2.5 % (Clopper and Pearson
     1934).
 
     Returns:
@@ -198,7 +198,7 @@ def _blocks(utterance: UtteranceValue, length: int) -> Iterable[tuple[int, int]]
 def _interval(drawn: tuple[tuple[int, int], ...], seed: int, resamples: int) -> tuple[float, float]:
     """The percentile interval of sum(values) / sum(words) over draws with replacement.
 
-    Cached: reports compute it from the same texts again and again.
+    Cached, because reports compute it from the same texts repeatedly.
     """
     tail = _tail(len(drawn))
     if len(drawn) <= _WITHOUT_NUMPY:

@@ -1,4 +1,4 @@
-"""Where two backends wrote different words for the same speech, and which of them is right."""
+"""Where two backends wrote different words for the same speech, and which one is right."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def compare_texts(
 ) -> TextComparison:
     """Compare two raw texts of one recording with each other and with the reference.
 
-    Each is aligned with the reference, so that words that stand for the same word of it have the
-    same position; without a reference, the second is aligned with the first.
+    Each is aligned with the reference, so that words for the same reference word have the same
+    position; without a reference, the second is aligned with the first.
 
     Args:
         reference: the spoken text; ``None`` or without words if unknown.
@@ -113,7 +113,7 @@ def compare_texts(
 def _slots(base: Sequence[str], text: Sequence[str]) -> _Slots:
     """The words of ``text`` at each unit of ``base``, including words added before it.
 
-    The last slot, one more than ``base`` has units, holds what is added at the end.
+    The last slot, one more than ``base`` has units, has the words added at the end.
     """
     slots: _Slots = []
     added: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.accuracy.score import Score
 Verdict = Literal["as good", "worse", "unclear"]
 
 MARGIN = 0.01
-"""One percentage point of WER or CER: what MLPerf's 99 % of the reference's accuracy allows
+"""One percentage point of WER or CER, as MLPerf allows by 99 % of the reference's accuracy
 (mlcommons/inference, Whisper: 2.07 % WER, at least 99 % of 97.93 %)."""
 
 REFERENCE_BACKENDS = (
@@ -35,7 +35,7 @@ REFERENCE_BACKENDS = (
     "lightning-whisper-mlx",
 )
 """Reference backends in order of preference: the original; then the ports that decode as it does,
-by how many people check them against it; then those that cut the audio differently or quantize."""
+most checked first; then ports that cut the audio differently or quantize."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def judge_gate(
     Args:
         reference: the reference backend's score.
         other: the other's, of the same utterances in the same order.
-        margin: by how much the rate may be worse and still count as good, as a fraction.
+        margin: the largest excess of the rate that still counts as good, as a fraction.
         seed: of the draws; the same input gives the same interval.
 
     Raises:
@@ -117,7 +117,7 @@ def judge_gate(
 
 
 def choose_reference(names: Iterable[str]) -> str | None:
-    """Choose the backend that the others of a group are compared with; ``None`` if none is known.
+    """Choose the reference backend of a group; ``None`` if none is suitable.
 
     It is the first of ``REFERENCE_BACKENDS`` among ``names``. Of one backend in several versions or
     precisions (``faster-whisper@1.2.1:int8``) the plain one comes first, then the first given.

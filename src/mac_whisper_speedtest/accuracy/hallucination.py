@@ -23,8 +23,9 @@ LOOP_WINDOW = 1000
 """Characters compressed at once: about one window of Whisper (224 tokens), for which its threshold
 was made. Long prose compresses better without any loop."""
 LOOP_EXCESS = 1.25
-"""How much more than the reference a transcript must repeat itself. A prompt that reads out a menu
-compresses by 2.4 itself; right transcripts of it by 5 % more or less, by how digits are written."""
+"""Factor by which a transcript must exceed the reference's repetition. A prompt that reads out a
+menu compresses by 2.4 itself; right transcripts differ from that by up to 5 %, because digits can
+be written in several ways."""
 LOOP_REPEATS = 4
 LOOP_WORDS = 12
 LOOP_CHARACTERS = 20
@@ -96,7 +97,7 @@ def repetition(transcript: str, reference: str | None = None) -> str:
 
 
 def _units(text: str) -> tuple[list[str], int, str]:
-    """The words or characters of a text, how many of them a loop has, and what parts them."""
+    """The words or characters of a text, the number of units in a loop, and their separator."""
     units = normalize.words_of(text, keep="'")
     if normalize.is_spaceless(None, text):
         return list("".join(units)), LOOP_CHARACTERS, ""
@@ -104,7 +105,7 @@ def _units(text: str) -> tuple[list[str], int, str]:
 
 
 def _compression(text: str) -> float:
-    """How many times smaller zlib makes the window of the text that it makes smallest."""
+    """The compression ratio by zlib of the most compressible window of the text."""
     starts = range(0, max(len(text) - LOOP_WINDOW // 2, 1), LOOP_WINDOW // 2)
     windows = (text[start : start + LOOP_WINDOW].encode() for start in starts)
     return max(len(window) / len(zlib.compress(window)) for window in windows)

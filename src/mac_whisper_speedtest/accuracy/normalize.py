@@ -1,7 +1,7 @@
 """Pinned text normalizers by name: they define which texts count as the same words.
 
-Another normalizer, or another version of it, gives another error rate; so its name and version are
-recorded with every rate, and raw text is always kept.
+Another normalizer, or another version of it, gives another error rate. So its name and version are
+recorded with every rate, and the raw text is always kept.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def is_alphabetic(text: str) -> bool:
 Metric = Literal["wer", "cer"]
 
 _RULES = "openai-whisper 20250625"
-"""Whose rules ``english`` and ``basic`` are; a test compares them with that release."""
+"""The release whose rules ``english`` and ``basic`` follow; a test compares them."""
 _LIBRARY = "whisper-normalizer"
 _ADDED_RULES = (r"\bkinda\b", r"\bsorta\b", r"\bdunno\b", r"\bcause\b")
 """Patterns that the library adds to the rules: with them "the sacred cause" is another text."""
@@ -91,8 +91,8 @@ _OTHER_SCRIPTS = frozenset(
     | {"ne", "or", "pa", "ps", "sa", "sd", "si", "ta", "te", "ti", "ug", "ur", "yi"}
     | {"ara", "ben", "ckb", "fas", "heb", "hin", "kor", "tam", "tel", "urd"}
 )
-"""Languages with spaces that are not written in Latin, Greek or Cyrillic letters: those of Whisper
-and a few more."""
+"""Languages with spaces that are not written in Latin, Greek or Cyrillic letters: Whisper's, and a
+few more."""
 _ENGLISH = frozenset({"en", "eng", "english"})
 
 
@@ -233,8 +233,8 @@ def _normalized(name: str, text: str) -> str:
 _LONGEST_SHORT = 2000
 _short = functools.lru_cache(maxsize=1 << 15)(_normalized)
 _long = functools.lru_cache(maxsize=64)(_normalized)
-"""Once per text: every cell has the same references, and rounds and backends give the same texts.
-The texts of an hour are few; those of utterances are many."""
+"""Caches: every cell has the same references, and rounds and backends give the same texts.
+Long texts are few, short ones many."""
 
 
 @functools.cache

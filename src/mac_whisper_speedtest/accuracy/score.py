@@ -225,7 +225,7 @@ def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = No
 
     Args:
         utterances: the set; it may mix languages and may be empty.
-        normalizer: used for all of them; by default each language has the one of
+        normalizer: used for all of them; by default each language's own, from
             :func:`normalize.for_texts`.
 
     Raises:

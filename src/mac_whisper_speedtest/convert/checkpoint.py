@@ -1,4 +1,4 @@
-"""The canonical Whisper checkpoint, which every reader returns and every writer takes."""
+"""The canonical Whisper checkpoint: the output of every reader and the input of every writer."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ class Checkpoint:
 
 
 def give_back(array: Tensor) -> None:
-    """Let the system take back the memory of an array in a mapped file, which has been used.
+    """Release the memory of an array in a mapped file after its use.
 
-    It is read again from the file where it is used again.
+    Another use reads it from the file again.
     """
     base: object = array
     while isinstance(base, np.ndarray):
@@ -151,8 +151,8 @@ def dims_from(config: Mapping[str, Any], file: str, keys: Mapping[str, str] | No
 def expected_shapes(dims: Dims) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of such a network, in the order of OpenAI's checkpoints.
 
-    The order is that of the published ``tiny.en.pt``. Upstream's ggml files have it too, so files
-    written in this order are equal to those.
+    The order is as in the published ``tiny.en.pt`` and in upstream's ggml files, so files written
+    in this order are equal to upstream's.
     """
     width = dims.n_audio_state
     shapes: dict[str, tuple[int, ...]] = {
@@ -348,7 +348,7 @@ def sinusoids(length: int, width: int) -> NDArray[np.float32]:
 
 
 def check_sinusoidal(table: Tensor) -> None:
-    """Reject a table that a format which recomputes the positions would silently replace.
+    """Reject positions that are not Whisper's: a format that recomputes them would replace them.
 
     Raises:
         WeightsError: a value differs from the sines by more than rounding explains.

@@ -18,12 +18,12 @@ from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array to write to a file: its header now, and its values when they are needed.
+    """An array to write to a file: its header now, and its values on request.
 
     Attributes:
-        source: gives the tensor; its memory is given back afterwards, where it is a file's.
-        axes: the order in which its axes are stored; empty for their own.
-        name: the tensor's, for messages.
+        source: returns the tensor; memory of a mapped file is released after its use.
+        axes: the order in which its axes are stored; empty if unchanged.
+        name: of the tensor, for messages.
     """
 
     name: str
@@ -34,7 +34,7 @@ class StoredArray:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of its values."""
+        """Size of its values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def write_to(self, stream: IO[bytes]) -> None:
@@ -82,7 +82,7 @@ class FormatCodec:
     Attributes:
         name: as on the command line.
         file_names: its files; the first holds the tensors.
-        looks_like: one line on how it is recognized.
+        looks_like: one line for messages: how it is recognized.
         detect: whether a path holds this format, judged by names and first bytes only.
         files: the files that reading a path uses, in a fixed order.
         read: the checkpoint at a path, with views of the mapped file as tensors where the format
@@ -140,7 +140,7 @@ def stored_arrays(
 
 
 def file_in(path: Path, name: str) -> Path:
-    """The file of a format with one file: ``path`` itself, or the one of that name in it."""
+    """The file of a one-file format: ``path`` itself, or the file ``name`` in it."""
     return path / name if path.is_dir() else path
 
 

@@ -109,7 +109,7 @@ class Rounding:
 
     Attributes:
         values: number of values that the format stores.
-        changed: how many of them differ from the source's.
+        changed: number of values that differ from the source's.
     """
 
     values: int
@@ -166,7 +166,7 @@ def prove(source: Checkpoint, product: Checkpoint, codec: FormatCodec, precision
                 changed += _count_changed(array, expected)
         give_back(array)
         give_back(found)
-        del found  # before the next one is made
+        del found  # frees its memory before the next tensor
     return Rounding(values, changed)
 
 
@@ -184,7 +184,7 @@ def _check_equal_bits(
     name: str, expected: Tensor, found: Tensor, codec: str, first: int = 0
 ) -> None:
     """Compare arrays of one layout; ``first`` is the number of their first value."""
-    bits = np.dtype(f"<u{expected.dtype.itemsize}")  # as integers, which tell 0.0 from -0.0
+    bits = np.dtype(f"<u{expected.dtype.itemsize}")  # as integers, which distinguish 0.0 and -0.0
     left, right = expected.reshape(-1).view(bits), found.reshape(-1).view(bits)
     if not np.array_equal(left, right):
         at = int(np.argmax(left != right))
@@ -231,7 +231,7 @@ def convert(
     source_format: str | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> ConversionRecord:
-    """Convert weights into a new folder, which appears complete and proved or not at all.
+    """Convert weights into a new folder, which appears only when it is complete and proved.
 
     The written files are read back with the target format's reader, and `prove` compares them with
     the source before the folder gets its name. Rounding float32 to float16 and quantizing are

@@ -156,7 +156,7 @@ def _variable(cursor: Cursor, name: str) -> Tensor:
 
 
 class _Widened(Mapping[str, Tensor]):
-    """Tensors of which those in bfloat16 are widened to float32 each time they are asked for."""
+    """Tensors by name; bfloat16 ones are widened to float32 at every access."""
 
     def __init__(self, stored: Mapping[str, Tensor]) -> None:
         self._stored = stored
@@ -165,7 +165,7 @@ class _Widened(Mapping[str, Tensor]):
         array = self._stored[name]
         if array.dtype != np.dtype(_DTYPES[_BFLOAT16]):
             return array
-        # bfloat16 is the upper half of a float32, so widening is a shift and changes no value.
+        # bfloat16 is the upper half of a float32, so widening is a shift and exact.
         wide = (array.astype(np.uint32) << 16).view(np.float32)
         give_back(array)
         return wide

@@ -124,7 +124,7 @@ def _write_tensor(stream: IO[bytes], name: str, array: Tensor, precision: str) -
 def stored_dtype(name: str, shape: tuple[int, ...], precision: str) -> np.dtype[Any]:
     """float32 for one-dimensional tensors and positions, else the file's own precision.
 
-    A quantized file is made from a float16 one; its blocks are read back as float32.
+    A quantized file is created from a float16 file; its blocks are read back as float32.
     """
     if len(shape) < 2 or name.endswith(_POSITIONS):
         return dtype_of(FLOAT32)
@@ -210,7 +210,7 @@ def _read_tokens(cursor: Cursor, dims: Dims) -> tuple[bytes, ...]:
 
 
 class _Tensors(Mapping[str, Tensor]):
-    """Tensors by name; those in blocks are computed when they are asked for, and not kept."""
+    """Tensors by name; quantized ones are computed at every access, and not kept."""
 
     def __init__(self) -> None:
         self._tensors: dict[str, Tensor] = {}

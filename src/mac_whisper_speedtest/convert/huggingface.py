@@ -38,7 +38,7 @@ from mac_whisper_speedtest.convert.cursor import (
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT, base_vocabulary
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
-# The JSON files next to the weights. Their keys are those of transformers' ``WhisperConfig``,
+# The JSON files next to the weights. Their keys are the fields of transformers' ``WhisperConfig``,
 # ``GenerationConfig``, ``WhisperFeatureExtractor`` and ``WhisperTokenizer``, as in OpenAI's
 # repositories on Hugging Face.
 
@@ -281,7 +281,7 @@ def huggingface_name(name: str) -> str:
 
 
 def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> None:
-    """Write all that ``transformers.pipeline`` needs offline into an existing folder.
+    """Write all files that ``transformers.pipeline`` needs offline into an existing folder.
 
     The output projection equals the token embedding and is not stored, as in the published models.
     It needs a ``tokenizer.json`` among the assets; transformers computes in the stored precision.

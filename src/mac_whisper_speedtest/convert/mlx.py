@@ -55,7 +55,7 @@ def mlx_name(name: str) -> str:
 
 
 def to_mlx(checkpoint: Checkpoint, precision: str) -> dict[str, StoredArray]:
-    """A checkpoint's arrays as MLX stores them, each made when it is written.
+    """A checkpoint's arrays as MLX stores them, each computed when it is written.
 
     Convolution weights become [out, kernel, in]; the encoder's positions are omitted, because MLX
     computes them; ``alignment_heads`` is an int64 array of [heads, 2], absent if unknown (then

@@ -1,4 +1,4 @@
-"""ONNX's file format, as far as a graph of one type of numbers needs it: written and read back.
+"""Writes and reads ONNX files: only the part of the format that graphs of one number type need.
 
 A file is a message of protocol buffers (https://onnx.ai, onnx.proto): fields with a number each.
 """
@@ -17,7 +17,7 @@ from mac_whisper_speedtest.errors import WeightsError
 FLOAT, INTEGER = 1, 7  # of TensorProto.DataType
 _FORMAT, _OPERATORS = 8, 17  # releases; the operators are the first with LayerNormalization
 LARGEST = 2**31 - 1
-"""Bytes of a message of protocol buffers; onnxruntime reads no larger one."""
+"""Most bytes of a message of protocol buffers; onnxruntime reads no larger message."""
 
 _TYPES: Mapping[str, int] = {"<f4": FLOAT, "<i8": INTEGER, "<f2": 10}
 _DTYPES: Mapping[int, str] = {number: dtype for dtype, number in _TYPES.items()}
@@ -56,7 +56,7 @@ def node(
 
 
 def value(name: str, kind: int, *shape: int | str) -> bytes:
-    """An input or output of a graph; a size that is a text is one that varies."""
+    """An input or output of a graph; a size given as text is variable."""
     sizes = (_field(1, _field(1 if isinstance(each, int) else 2, each)) for each in shape)
     tensor = _field(1, kind) + _field(2, b"".join(sizes))
     return _field(1, name) + _field(2, _field(1, tensor))
@@ -71,7 +71,7 @@ def write_model(
     outputs: Iterable[bytes],
     metadata: Mapping[str, object],
 ) -> None:
-    """Write a model; its constants one by one at the end, because they are not small.
+    """Write a model; its large constants are written one by one at the end.
 
     Raises:
         WeightsError: it would be larger than `LARGEST`.
@@ -104,7 +104,7 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         WeightsMissingError: there is no such file.
-        WeightsError: it is damaged, or not written in that way.
+        WeightsError: it is damaged, or was not written by `write_model`.
     """
     cursor = Cursor(path)
     constants: dict[str, Tensor] = {}
@@ -117,7 +117,7 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             pair = [cursor.raw(each, "metadata") for _, each in _fields_of(cursor, size)]
             name, *fact = (text.decode(errors="replace") for text in pair)
             metadata[name] = "".join(fact)
-        elif number != 7:  # of the graph, the fields are read on
+        elif number != 7:  # field 7 is the graph, whose own fields are read next
             cursor.raw(size, "a field")
     return constants, metadata
 

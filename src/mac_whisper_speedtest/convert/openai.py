@@ -1,4 +1,4 @@
-"""OpenAI's own format: the ``.pt`` file that openai-whisper loads, without PyTorch.
+"""OpenAI's own format, without PyTorch: the ``.pt`` file that openai-whisper loads.
 
 A PyTorch checkpoint is a zip archive of one folder: ``data.pkl`` is the table of contents,
 ``data/0`` and so on hold the values, ``version`` the archive's version (torch/serialization.py,
@@ -50,8 +50,8 @@ _FOLDER = "archive"
 def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     """Write the file that ``whisper.load_model(path)`` loads, also with ``weights_only=True``.
 
-    It stores neither vocabulary nor alignment heads: openai-whisper ships the former, and knows
-    the latter by model name only.
+    It stores neither vocabulary nor alignment heads: openai-whisper includes the vocabulary, and
+    finds alignment heads only by model name.
     """
     dtype = dtype_of(precision)
     kind = next(name for name, known in _KINDS.items() if known == dtype)

@@ -1,8 +1,8 @@
 """ggml's block quantization: 32 values share a float16 scale, and in some kinds a minimum.
 
-The arithmetic is that of `gguf`, ggml's own Python package, which is imported only to quantize or
+`gguf`, ggml's own Python package, does the arithmetic; it is imported only to quantize or
 dequantize. The error bounds are computed here without it, so that the proof of a conversion does
-not rest on the code that it checks.
+not depend on the code that it checks.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ BLOCK = 32
 """Values in one block."""
 
 _AT_ONCE = 1 << 20
-"""Values in the arithmetic at once: its steps need ten times the memory of its values."""
+"""Values to process at once: the steps need ten times the memory of the values."""
 
 
 def in_rows(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The number of the first value, and a part of the array with whole rows, until its end."""
+    """Parts of the array with whole rows, each with the number of its first value."""
     rows = array.reshape(-1, array.shape[-1])
     step = max(1, _AT_ONCE // rows.shape[1])
     for start in range(0, len(rows), step):
@@ -42,8 +42,8 @@ class Quantization:
         file_type: ggml's number for a file of such tensors (``enum ggml_ftype``).
         block_bytes: the size of a stored block.
         levels: number of steps between a block's zero (or minimum) and its furthest value.
-        reach: by how many steps a value may change; a whole one if the scale's far end is clipped.
-        has_minimum: whether steps count from the block's minimum and not from zero.
+        reach: steps by which a value may change; a whole one if the scale's far end is clipped.
+        has_minimum: whether steps count from the block's minimum instead of zero.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Quantization:
             values: finite float32 values of any shape, row-major.
 
         Returns:
-            Consecutive blocks as bytes, equal to those of ggml's ``quantize_row_*_ref``.
+            Consecutive blocks as bytes, equal to the result of ggml's ``quantize_row_*_ref``.
 
         Raises:
             WeightsError: rows do not divide into blocks.
@@ -111,7 +111,7 @@ class Quantization:
         return count // BLOCK * self.block_bytes
 
     def bounds(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """By how much quantizing may change each value, computed from the values alone.
+        """The largest change of each value by quantizing, computed only from the values.
 
         A step is a block's largest magnitude, or its range, / the levels. A value changes by
         `reach` steps; rounding the scale to float16 adds its error once per level, rounding the

@@ -9,7 +9,7 @@ Spans go to a collector only on request, only to the given address, and only wit
 ``otel``. They carry nothing about the sending process and machine: no resource detector of
 OpenTelemetry runs, and ``OTEL_RESOURCE_ATTRIBUTES`` is not read. The exporter does read
 ``OTEL_EXPORTER_OTLP_HEADERS``, ``_TIMEOUT``, ``_COMPRESSION`` and ``_CERTIFICATE``; no header is
-ever printed.
+printed.
 """
 
 from __future__ import annotations
