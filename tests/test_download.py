@@ -116,7 +116,7 @@ def test_a_partial_file_that_is_too_long_or_wrong_is_begun_again(
     remote.path.unlink()
     remote.partial.write_bytes(bytes(1000))
     assert fetch(server, remote) == [
-        "set.tar.gz does not have the pinned hash; downloading it once more"
+        "set.tar.gz does not have the pinned hash; downloading it again"
     ]
     assert remote.path.read_bytes() == CONTENT
     assert server.asked[-1].range == ""

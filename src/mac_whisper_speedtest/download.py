@@ -300,7 +300,7 @@ def download_file(
             return received
         file.partial.unlink(missing_ok=True)
         if not last:
-            source.notify(f"{file.name} does not have the pinned hash; downloading it once more")
+            source.notify(f"{file.name} does not have the pinned hash; downloading it again")
     context = source.context
     where = f"{file.name} of {context.repository}" if context.repository else file.name
     raise DownloadError(

@@ -38,10 +38,10 @@ class ExitCode(IntEnum):
     STORAGE = 5, "a file or stdout could not be written or read; the journal is safe"
     WEIGHTS_MISSING = 6, "weights are absent or incomplete; a run measured nothing"
     WEIGHTS_CORRUPT = 7, "weights are not what was published or converted"
-    NOT_LOADABLE = 8, "check-models: weights are present, and could not be shown to load"
-    UNFIT = 9, "doctor: this machine is not ready; selfcheck: what is measured is wrong"
+    NOT_LOADABLE = 8, "check-models: weights are present, but were not shown to load"
+    UNFIT = 9, "doctor: this machine is not ready; selfcheck: a measurement is wrong"
     DOWNLOAD = 10, "something could not be fetched"
-    REGRESSION = 11, "compare, history: something that --fail-on names was found"
+    REGRESSION = 11, "compare, history: --fail-on found something"
     INTERRUPTED = 130, "Ctrl-C, SIGTERM or SIGHUP"
 
 
@@ -59,7 +59,7 @@ class ErrorClass(Word):
     UNAVAILABLE = "Unavailable", "`unavailable`: no weights; the message says what to type"
     FAILED_BEFORE = "FailedBefore", "`skipped`: an earlier round of the cell failed"
     STOPPED = "Stopped", "`skipped`: `--fail-fast` or `--max-failures`"
-    INTERRUPTED = "Interrupted", "`skipped`: cut off by the user, or because the tool was killed"
+    INTERRUPTED = "Interrupted", "`skipped`: interrupted by the user, or the tool was killed"
     BUDGET = "Budget", "`ok`: the time of `--max-time` was used up"
 
 

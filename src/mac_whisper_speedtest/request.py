@@ -203,7 +203,7 @@ class RecordedRequest:
     max_memory_bytes: Annotated[
         int | None,
         Option("--max-memory", Group.MACHINE, ByteSize(), otherwise="90 % of usable memory"),
-        Doc("memory limit of a worker and all it starts, e.g. 4GB", unit="byte", null="not given"),
+        Doc("memory limit of a worker and its processes, e.g. 4GB", unit="byte", null="not given"),
         FieldPolicy.KEPT,
     ] = None
     affinity: Annotated[
@@ -288,7 +288,7 @@ class Request(RecordedRequest):
     reference_text: Annotated[
         str | None,
         Option("--reference-text", Group.AUDIO, otherwise="NAME.txt beside NAME.mp3"),
-        Doc("what is said in the recording, for its WER: a text file, or the words"),
+        Doc("the text spoken in the recording, for its WER: a text file, or the words"),
     ] = None
     clip: Annotated[
         str | None,
@@ -343,7 +343,7 @@ class Request(RecordedRequest):
     managed: Annotated[
         bool,
         Option("--managed", Group.MACHINE, Switch()),
-        Doc("run every backend from an environment of its own"),
+        Doc("run every backend from its own environment"),
     ] = False
     install: Annotated[
         bool,

@@ -44,7 +44,7 @@ def _with_samples(run: FakeRun, **changes: Any) -> FakeRun:
     [
         ({"cpu_s": -1.0}, "cpu_s is -1.0"),
         ({"seconds": 1e300}, "seconds is 1e+300"),
-        ({"seconds": 5e-324}, "which no machine does"),
+        ({"seconds": 5e-324}, "which is impossible"),
         ({"tokens": 1 << 70}, "tokens is"),
         ({"text": "x" * (2 << 20)}, "characters"),
         ({"kind": "other"}, "a sample of kind"),

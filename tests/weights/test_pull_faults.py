@@ -66,7 +66,7 @@ def test_a_wrong_body_of_the_right_size_is_fetched_once_more(
     hub.fail(FILE, Fault(alter=True))
     assert (fetch_small() / FILE).read_bytes() == WEIGHTS
     assert [body.range for body in hub.bodies(FILE)] == ["", ""]
-    assert f"{FILE} does not have the pinned hash; downloading it once more" in seen.messages
+    assert f"{FILE} does not have the pinned hash; downloading it again" in seen.messages
 
 
 def test_a_body_that_is_wrong_twice_is_refused_and_nothing_of_it_stays(

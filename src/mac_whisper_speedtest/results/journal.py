@@ -31,7 +31,7 @@ _TRIES, _PAUSE_S = 20, 0.05
 
 
 class LostJournalError(StorageError):
-    """The journal was removed while it was written; it is there again, with all that it held."""
+    """The journal was removed while it was written; it was restored with its whole content."""
 
 
 class Journal:
@@ -114,8 +114,8 @@ class Journal:
         os.close(self._handle)
         self._handle = self._opened()
         raise LostJournalError(
-            f"{self._path} was removed or moved away while it was written; it is there again, with "
-            "all that was measured",
+            f"{self._path} was removed or moved away while it was written; it was restored "
+            "with all measurements",
             hint="nothing is lost: repeat the command with --resume",
         )
 
@@ -136,7 +136,7 @@ class Journal:
     def _refused(self, error: OSError) -> StorageError:
         return StorageError(
             f"cannot write the journal {self._path}: {error.strerror}",
-            hint="what was measured so far is safe; free some disk space, then type the same again "
+            hint="all measurements so far are safe; free some disk space, then repeat the command "
             "with --resume",
         )
 

@@ -103,7 +103,7 @@ class EventChecker:
             return
         if sample.seconds * limits.FASTEST_RTFX < audio_s:
             raise ImplausibleError(
-                f"has {audio_s:g} s of audio in {sample.seconds:g} s, which no machine does"
+                f"has {audio_s:g} s of audio in {sample.seconds:g} s, which is impossible"
             )
         most = limits.most_said(audio_s)
         for name, count in (
