@@ -50,7 +50,7 @@ class ContainerShape:
     Attributes:
         noun: its name in messages.
         largest: name of every possible member → its most bytes, decompressed.
-        needed: the names of those that may not be missing.
+        needed: the names of required members.
     """
 
     noun: str
@@ -66,7 +66,7 @@ class Container:
 
     Args:
         file: open for reading; it is closed with the container.
-        path: what to call it in messages.
+        path: its name in messages.
         shape: its required members.
 
     Raises:
@@ -161,9 +161,9 @@ def _refused(error: BaseException, path: Path) -> BaseException:
 
 
 def _checked_end(file: IO[bytes], shape: ContainerShape) -> int:
-    """Where the directory begins, by the record at the very end of the file; nothing may follow.
+    """The offset of the directory, from the record that must end the file.
 
-    This comes before zipfile, which reads every entry of a directory of any length.
+    This runs before zipfile, which reads every entry of a directory of any length.
     """
     size = file.seek(0, os.SEEK_END)
     if size > LARGEST_FILE:

@@ -17,11 +17,11 @@ from mac_whisper_speedtest.privacy import scrub_for_others
 from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results import schema as s
 
-# What a bundle calls recordings: public ones by their names, the user's own by hash and number.
+# Names of recordings in a bundle: public ones keep theirs, the user's own get hash and number.
 #
-# A file's name often says who speaks, and about what. No figure needs it: a recording is known
-# again by the hash of its samples. Pseudonyms are the same in every bundle of a run, and are given
-# to themselves, so that a bundle of an imported run is identical.
+# A file's name often tells who speaks, and about what. No figure needs it: the hash of the samples
+# identifies a recording. Pseudonyms are the same in every bundle of a run, and map to themselves,
+# so that a bundle of an imported run is identical.
 
 
 _CUT = r"(?:cut from )?"
@@ -39,7 +39,7 @@ _KINDS = {"clip": "recording", "set": "set", "durations": "cuts"}
 _LENGTH = re.compile(r"\d+(?:\.\d+)?s")
 PSEUDONYM = re.compile(r"(?:recording|set|cuts)-[0-9a-f]{8}(?:-\d+)?|(?:utterance|entry)-\d{4,}")
 _SHORTEST = 4
-"""Least letters of a name to be replaced in texts: shorter ones are parts of words."""
+"""Shorter names are not replaced in texts, because they occur inside words."""
 _WORDS = re.compile(r"[^\s/'\",;:()\[\]{}]+")
 
 
@@ -56,10 +56,10 @@ def shared_source(clip: s.ClipInfo) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClipPseudonyms:
-    """What one clip of a run and its recordings are called in a bundle.
+    """The names of one clip of a run and of its recordings in a bundle.
 
     Attributes:
-        public: whether its words may be given away without asking.
+        public: whether its words may be shared without asking.
         name: of the clip.
         inside: name in the run → name in the bundle, of recordings, also of omitted ones.
     """

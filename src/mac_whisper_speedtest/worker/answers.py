@@ -77,7 +77,7 @@ def checked_load(answer: m.LoadReply, wall_s: float) -> m.LoadReply:
 
 
 def _checked_gpu(gpu: UsedGpu) -> UsedGpu:
-    """Check the name of a GPU, the only description of the device; NVML is queried with it."""
+    """Check the fields that identify a GPU: NVML is queried with them, and they are recorded."""
     for field, form in _GPU_FORMS.items():
         value = getattr(gpu, field)
         if value and not form.fullmatch(value):

@@ -1,8 +1,8 @@
 """Blocks the network for a worker that only checks weights, and records the requested hosts.
 
 If the system allows it, the worker runs without a network: on Linux in a new network namespace
-(`without_network`), on macOS under a sandbox profile. That holds for native code, for every process
-that the worker starts and for programs that are no Python. Whether it does is tried before.
+(`without_network`), on macOS under a sandbox profile. This covers native code, child processes and
+programs that are not Python. A trial first shows whether it works.
 
 On every system, variables ask libraries to stay offline, Python's sockets are guarded (`offline`),
 and proxy variables point to a listener that records the requested host and refuses it. The guard
@@ -214,7 +214,7 @@ class _Refusal(socketserver.BaseRequestHandler):
 
 
 def _host_of(request_line: str) -> str:
-    """The host out of a request line.
+    """The host in a request line.
 
     ``CONNECT host:port HTTP/1.1`` or ``GET http://host/path HTTP/1.1`` to a proxy, or
     ``GET /huggingface.co/path HTTP/1.1`` to the substitute for the hub.

@@ -80,9 +80,9 @@ def is_installed(backend: Backend) -> bool:
 def program(backend: Backend) -> str | None:
     """The program that runs ``backend``, or ``None`` when it is not installed.
 
-    In this order: its command; the Python that its description names; this one, if it can import
-    the library in the requested version; the installation of its recipe in that version, a Python
-    or a bridge. A backend that requests its managed environment runs only there.
+    In this order: its command; the Python in its description; this Python, if it can import the
+    library in the requested version; the installation of its recipe in that version, a Python or a
+    bridge. A backend that requests its managed environment runs only there.
     """
     if backend.command:
         return backend.command[0]

@@ -80,7 +80,7 @@ class LoadCheck:
         message: one line for a person, without private data.
         hosts: hosts that were requested and refused, also when the load succeeded.
         version: of the backend's library.
-        network_not_blocked: why the network could not be kept from native code and other
+        network_not_blocked: why the network could not be blocked for native code and other
             programs; empty if it was blocked, or if nothing was started.
     """
 
@@ -115,9 +115,9 @@ class Trial:
 def check(trial: Trial, observer: Observer | None = None) -> LoadCheck:
     """Load the weights once in a fresh worker, and remove everything it leaves behind.
 
-    A deadline that passes while the worker computes or reads is ``too slow``: not a fault of
-    the weights. So is one that passes while Core ML may be compiling, which a process of the
-    system's does while the worker waits.
+    If the deadline passes while the worker computes or reads, the outcome is ``too slow``: the
+    weights may be good. The same applies while Core ML may be compiling, which a system process
+    does while the worker waits.
     """
     observer = observer or Observer()
     with ownership.temporary_folder() as work, refused_network(work) as network:

@@ -41,9 +41,9 @@ def adopt_orphans() -> None:
     """Let a worker's processes that lose their parent become this process's children (Linux).
 
     Call it before a worker starts. `kill` then also finds those that left the session and cleared
-    their environment (prctl(2), PR_SET_CHILD_SUBREAPER). It is done only in a process that runs
-    nothing but this tool, which has one worker at a time. In another program, its own children and
-    their orphans look like a worker's, so none may be touched there.
+    their environment (prctl(2), PR_SET_CHILD_SUBREAPER). Only a process that runs this tool alone,
+    with one worker at a time, adopts orphans. In another program, orphans of its own children look
+    like a worker's, and must not be killed.
     """
     if sys.platform != "linux" or _Adopter.own is not None or not interrupts.owns_process():
         return
@@ -57,7 +57,7 @@ def kill(pid: int, mark: str) -> None:
 
     The worker leads its own process group. A descendant that has left the group or lost its
     parent is found by the mark in its environment or, after `adopt_orphans`, as this process's
-    child. This is repeated until none is found, because processes can start others meanwhile.
+    child. The search is repeated until it finds none, because processes can start others during it.
     """
     doomed = set(_trees(pid))
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -221,7 +221,7 @@ def made_progress(samples: list[tuple[float, TreeUsage]]) -> bool:
 class ProgressMonitor:
     """Samples the usage of a process and its descendants periodically, in a separate thread.
 
-    Use as a context manager; the samples remain when the process is gone.
+    Use as a context manager; the samples remain after the process has ended.
     """
 
     def __init__(self, pid: int) -> None:
