@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def said(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+def stays(figure: Callable[[], int], seconds: float) -> bool:
+    """Whether a figure is the same after so long."""
+    before = figure()
+    time.sleep(seconds)
+    return figure() == before
+
+
 def try_once() -> tuple[bool, list[str]]:
     lines: list[str] = []
     with host.measuring_alone(lines.append, wait=False) as free:
@@ -53,22 +61,19 @@ def try_once() -> tuple[bool, list[str]]:
 
 
 def test_a_second_process_waits_without_waking_up_and_gets_its_turn(lock: Path) -> None:
-    with hold() as first, hold() as second:
-        assert said(first) == "mine True" or said(second) == "mine True"
-        holder = first if lock.read_text() == f"{first.pid}\n" else second
-        waiter = second if holder is first else first
-        assert said(waiter) == f"process {holder.pid} measures on this machine; waiting for its end"
-        process = psutil.Process(waiter.pid)
-        wait_until(lambda: process.status() == psutil.STATUS_SLEEPING)
-        before = process.num_ctx_switches().voluntary
-        assert try_once() == (False, [f"process {holder.pid} measures on this machine"])
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiter.wait(1.0)
-        assert process.num_ctx_switches().voluntary == before
-        holder.communicate()
-        assert said(waiter) == "mine True"
-        assert lock.read_text() == f"{waiter.pid}\n"
-        waiter.communicate()
+    with hold() as holder:
+        assert said(holder) == "mine True"
+        with hold() as waiter:
+            text = f"process {holder.pid} measures on this machine"
+            assert said(waiter) == f"{text}; waiting for its end"
+            assert try_once() == (False, [text])
+            switches = psutil.Process(waiter.pid).num_ctx_switches
+            wait_until(lambda: stays(lambda: switches().voluntary, 0.3))  # it is waiting now
+            assert stays(lambda: switches().voluntary, 1.0)
+            holder.communicate()
+            assert said(waiter) == "mine True"
+            assert lock.read_text() == f"{waiter.pid}\n"
+            waiter.communicate()
     assert try_once() == (True, [])
 
 

@@ -122,7 +122,7 @@ def test_what_failed_is_tried_again_when_the_run_goes_on(
     assert {name: cell.status for name, cell in cells.items()} == dict.fromkeys("abc", "ok")
     assert [e.status for e in cells["b"].endings].count("crashed") == 1  # it is not forgotten
     kinds = {each.kind: each.message for each in summary(cells["b"]).findings}
-    assert kinds["crash"].startswith("1 of 4 processes did not come to their end")
+    assert kinds["crash"].startswith("1 of 4 processes failed and others finished their rounds")
 
 
 def test_a_round_that_stands_in_for_another_keeps_its_number(
@@ -240,7 +240,7 @@ def test_a_recording_that_ends_its_worker_counts_as_failed_and_the_others_are_me
         assert found.accuracy is not None
         assert (found.accuracy.failed, found.accuracy.deletions) == (2, 8)
         said = {each.kind: each.message for each in found.findings}
-        assert said["crash"].startswith("4 of 6 processes did not come to their end")
+        assert said["crash"].startswith("4 of 6 processes failed and others finished their rounds")
         assert said["failed"].startswith("no text for 2 of 4 recordings")
         assert found.median_s == pytest.approx(4.0)  # 1 s for each second of what was transcribed
     assert finished(done[1]) == wanted(talks(rounds=2), 2, 1)

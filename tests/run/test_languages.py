@@ -105,8 +105,8 @@ def test_the_error_rate_is_given_over_all_and_for_each_language(own: Finished) -
 @pytest.mark.parametrize(
     ("name", "other", "message"),
     [
-        ("English", "en", "decoded 3 of 3 recordings in another language"),
-        ("Confused", "fr", "decoded 1 of 3 recordings in another language"),
+        ("English", "en", "decoded 3 of 3 recordings in the wrong language"),
+        ("Confused", "fr", "decoded 1 of 3 recordings in the wrong language"),
     ],
 )
 def test_a_recording_in_another_language_than_its_own_is_a_deviation_and_a_finding(
