@@ -115,11 +115,11 @@ def test_a_question_that_failed_is_no_answer() -> None:
             LIBRARY,
             [
                 (
-                    "tiny claims darwin-arm64 14 with Python 3.11, 3.12, and tiny@1.0 cannot be "
+                    "tiny claims darwin-arm64 14 with Python 3.11, 3.12, but tiny@1.0 cannot be "
                     "installed there: onnx==1 has no wheel"
                 ),
                 (
-                    "tiny claims linux-aarch64 2.39 with Python 3.14, and tiny@1.0 cannot be "
+                    "tiny claims linux-aarch64 2.39 with Python 3.14, but tiny@1.0 cannot be "
                     "installed there: torch==2 has no wheel"
                 ),
             ],
@@ -130,7 +130,7 @@ def test_a_question_that_failed_is_no_answer() -> None:
             replace(LIBRARY, platforms=("darwin-x86_64",)),
             [
                 (
-                    "tiny claims darwin-x86_64 14 with Python 3.11, 3.12, 3.13, 3.14, and tiny@1.0 "
+                    "tiny claims darwin-x86_64 14 with Python 3.11, 3.12, 3.13, 3.14, but tiny@1.0 "
                     "cannot be installed there: onnx==1 has no wheel"
                 ),
             ],
