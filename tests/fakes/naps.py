@@ -58,6 +58,6 @@ def command(*words: str) -> list[str]:
 if __name__ == "__main__":
     if sys.argv[1] == "child":
         measure.measure = measure_nothing  # type: ignore[assignment]
-        sys.exit(children.main(sys.argv[2:]))
+        children.run(sys.argv[2:])
     node.command = command  # type: ignore[attr-defined]
     sys.exit(cli.main())
