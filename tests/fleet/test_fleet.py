@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from conftest import describe_fake
 from fakes import fleet_faults as faults
+from fakes import tampered
 from fakes.fleet_faults import FAULTS, Fault
 from fakes.fleets import Fleet, Network, missing, wait_until
 from mac_whisper_speedtest.errors import ExitCode
@@ -136,3 +138,36 @@ def test_bundles_wait_for_a_bucket_that_refuses_them(network: Network, tmp_path:
     account = fleet.account(stored)
     assert (status, account.jobs, account.lost, account.unaccounted) == (0, 4, 0, []), output
     assert not any(list(each.glob("*.zip")) for each in outboxes)
+
+
+def test_a_request_over_two_nodes_ends_in_one_leaderboard_whose_numbers_are_recomputed(
+    network: Network, tmp_path: Path
+) -> None:
+    fleet = Fleet(network, ["a", "b"])
+    for name in fleet.nodes:
+        fleet.join(name)
+    measure = ("--backend", "faster-whisper", "--backend", "whisper.cpp", "--rounds", 1)
+    on = ("--on", "node=a", "--on", "node=b")
+    status, output = fleet.run(*measure, "--passes", 1, *on).wait(500)
+    assert status == 0, output
+    fleet.desk.call("leaderboard", "build", fleet.storage, "-o", tmp_path / "site")
+    built = json.loads((tmp_path / "site" / "leaderboard.json").read_text(encoding="utf-8"))
+    speeds: dict[str, list[float]] = {"faster-whisper": [], "whisper.cpp": []}
+    for bundle in Path(fleet.storage).iterdir():
+        assert set(tampered.members(bundle)) == set(tampered.NAMES)  # there is no summary in it
+        seconds = tampered.document(bundle, "manifest.json")["clips"][0]["seconds"]
+        backend = ""
+        for line in tampered.lines(bundle):
+            backend = line.get("cell", backend).partition("/")[0]
+            if line["event"] == "sample" and line["kind"] == "timed":
+                speeds[backend].append(seconds / line["seconds"])
+    (board,) = built["boards"]
+    rows = {
+        row["configuration"]["backend"]: row for group in board["groups"] for row in group["rows"]
+    }
+    assert rows.keys() == speeds.keys()
+    for backend, row in rows.items():
+        assert row["rtfx"]["values"] == pytest.approx(sorted(speeds[backend])), backend
+        assert row["error_rate"]["values"] == [0.0, 0.0]  # both heard every word
+    collected = fleet.desk.call("fleet", "collect")  # the desk has them as runs already
+    assert "2 bundles are runs of this machine (0 new), 0 are not" in collected
