@@ -153,7 +153,8 @@ async def _measured(
                 )
                 return jobs
         except (coordinator.SchedulerLostError, network.FleetUnreachableError) as error:
-            if not jobs:
+            task = asyncio.current_task()
+            if not jobs or (task is not None and task.cancelling()):  # Ctrl-C cuts connections too
                 raise
             observer.notify(f"{error.message}; trying again. The nodes go on meanwhile.")
         await asyncio.sleep(wait_s)
