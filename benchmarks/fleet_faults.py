@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -47,7 +46,6 @@ def main() -> int:
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--output", "-o", type=Path)
     arguments = parser.parse_args()
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     print(f"{'fault':36}{'s':>6}{'lost':>6}{'twice':>6}{'not accounted':>15}  attempts")
     found = []
     for fault in FAULTS:
