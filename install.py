@@ -76,6 +76,9 @@ def installs_from_outside() -> bool:
 
 def main() -> None:
     """Make the environment and install into it, with this Python's pip if it is new enough."""
+    if sys.argv[1:]:
+        sys.stdout.write(__doc__)
+        sys.exit(0 if sys.argv[1] in ("-h", "--help") else "install.py takes no options")
     if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts this may have an older one
         this = ".".join(map(str, sys.version_info[:3]))
         needed = f"mac-whisper-speedtest needs Python 3.11 or newer; {sys.executable} is {this}."

@@ -75,6 +75,20 @@ def test_a_python_for_intel_macs_says_what_to_type(
     assert ("brew install" in done.stderr) is ("Rosetta" in first)
 
 
+@pytest.mark.parametrize(("option", "status"), [("--help", 0), ("-h", 0), ("--user", 1)])
+def test_an_option_installs_nothing(option: str, status: int, tmp_path: Path) -> None:
+    script = tmp_path / "install.py"
+    script.write_bytes((ROOT / "install.py").read_bytes())
+
+    done = subprocess.run(
+        [sys.executable, script, option], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == status
+    assert "python3 install.py" in done.stdout
+    assert list(tmp_path.iterdir()) == [script]
+
+
 def newer(tmp_path: Path) -> Path:
     """A folder with a Python that works, and one that does not."""
     folder = tmp_path / "bin"

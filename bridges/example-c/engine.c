@@ -95,6 +95,16 @@ static void refuse(int code, const char *message) { // codes: docs/reference/pro
 static void begin(void) { fprintf(out, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{", id); }
 static void end(void) { fputs("}}\n", out); }
 
+// Text within a JSON string. ENGINE: it has to be UTF-8.
+static void put_text(const char *text) {
+  for (; *text; text++) {
+    unsigned char byte = (unsigned char)*text;
+    if (byte == '"' || byte == '\\') fprintf(out, "\\%c", byte);
+    else if (byte < ' ') fprintf(out, "\\u%04x", byte);
+    else fputc(byte, out);
+  }
+}
+
 static double now(void) { // seconds, of a clock that never goes back
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
@@ -125,7 +135,7 @@ static void load(const char *params) {
     refuse(-32002, "no such weights");
   } else {
     loaded = true; // ENGINE: read the weights here, all of them, so that no later call has to
-    begin();
+    begin(); // ENGINE: the device and the precision that it computes in
     fprintf(out, "\"load_s\":%.6f,\"device\":\"cpu\",\"precision\":\"float64\"", now() - started);
     end();
   }
@@ -145,20 +155,23 @@ static float *samples_of(const char *path, long count) {
   return NULL;
 }
 
-// ENGINE: from samples to text, for each window.
-static void listen(const float *samples, long count, bool *sound) {
-  for (long start = 0; start < count; start += WINDOW) {
+// ENGINE: from samples to all of their text, which the caller frees.
+static char *listen(const float *samples, long count) {
+  char *heard = malloc((size_t)((count + WINDOW - 1) / WINDOW) * sizeof " silence"), *end = heard;
+  for (long start = 0; heard && start < count; start += WINDOW) {
     double power = 0;
     long stop = start + WINDOW < count ? start + WINDOW : count;
     for (long at = start; at < stop; at++) power += (double)samples[at] * samples[at];
-    sound[start / WINDOW] = sqrt(power / (double)(stop - start)) > 0.01; // -40 dB of full scale
+    bool sound = sqrt(power / (double)(stop - start)) > 0.01; // -40 dB of full scale
+    end = stpcpy(end, sound ? " sound" : " silence");
   }
+  return heard;
 }
 
 static void transcribe(const char *params) {
   const char *audio = member(params, "audio"), *number = member(audio, "samples");
   char *path = text(member(audio, "path"));
-  long count = number ? strtol(number, NULL, 10) : 0, windows = (count + WINDOW - 1) / WINDOW;
+  long count = number ? strtol(number, NULL, 10) : 0;
   float *samples = NULL; // read before the clock starts: the file is not the engine's work
   if (!loaded) {
     refuse(-32006, "load a model first");
@@ -167,20 +180,19 @@ static void transcribe(const char *params) {
   } else if (!(samples = samples_of(path, count))) {
     refuse(-32003, "not so many finite float32 samples");
   } else {
-    bool *sound = malloc((size_t)windows * sizeof *sound);
     double started = now();
-    listen(samples, count, sound);
-    double seconds = now() - started;
+    char *heard = listen(samples, count);
+    double seconds = now() - started; // all of the text is there
     begin();
     fprintf(out, "\"seconds\":%.9f,\"text\":\"", seconds > 0 ? seconds : 1e-9);
-    for (long each = 0; each < windows; each++) fputs(sound[each] ? " sound" : " silence", out);
-    // What was really done, for every setting of the contract. null: it does not apply here.
+    if (heard) put_text(heard);
+    // ENGINE: what was really done, for every setting of the contract. null: it does not apply here.
     fputs("\",\"effective\":{\"language\":null,\"task\":null,\"beam_size\":null,\"best_of\":null,"
           "\"temperatures\":null,\"condition_on_previous_text\":false,\"vad\":false,"
           "\"timestamps\":null,\"window\":null,\"batch_size\":1},"
           "\"remarks\":[\"tells sound from silence, not words\"]", out);
     end();
-    free(sound);
+    free(heard);
   }
   free(samples);
   free(path);

@@ -63,8 +63,11 @@ def test_several_runs_become_one_file_each(tmp_path: Path, speedtest: Call) -> N
 
     assert wrote.code == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["run-000001.zip", "run-000002.zip"]
-    assert read.read_bundle(tmp_path / "out" / "run-000002.zip").manifest.run_id == f"{2:032x}"
+    assert names == ["run-000001-00000000.zip", "run-000002-00000000.zip"]
+    assert (
+        read.read_bundle(tmp_path / "out" / "run-000002-00000000.zip").manifest.run_id
+        == f"{2:032x}"
+    )
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -74,7 +77,7 @@ def test_a_folder_gets_a_file_for_the_one_run(
     if exists:
         (tmp_path / "out").mkdir()
     speedtest("bundle", given(tmp_path / "000003").path, "-o", tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run-000003.zip"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run-000003-00000000.zip"]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def command() -> None:
 
 _SCHEMA_VERSION = 1
 _SOME = 3
+_ID_DIGITS = 8
 """Names in one field of the table; ``--json`` has all."""
 
 
@@ -316,7 +317,7 @@ def reindex() -> None:
     "-o",
     type=click.Path(path_type=Path),
     required=True,
-    help="The file to write, or a folder for one run-NUMBER.zip per run.",
+    help="The file to write, or a folder for one run-NUMBER-ID.zip per run.",
 )
 @click.option(
     "--without-texts",
@@ -361,7 +362,9 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Pa
             hint=f"use -o {output.with_suffix('.zip')}, or a folder",
         )
     for run in found:
-        path = output / f"run-{run.path.name}.zip" if folder else output
+        # With a part of its id, so that runs of several machines fit into one folder.
+        name = f"run-{run.path.name}-{run.manifest().run_id[:_ID_DIGITS]}.zip"
+        path = output / name if folder else output
         write.write_bundle(run, path, texts=not without_texts)
         echo(f"Wrote {path}: run {directory.name_of(run)}, {size(path.stat().st_size)}.")
         if key is not None:
