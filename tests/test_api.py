@@ -131,7 +131,7 @@ def test_two_runs_are_compared_with_the_words_of_the_command_line(
     assert [cell.backend for cell in found.cells] == ["a", "b"]
     assert found.regressions == []
     (undecided,) = found.undecided
-    assert "its speed is AMBIGUOUS (a comparison takes 3 rounds" in undecided
+    assert "its speed is AMBIGUOUS (a comparison needs 3 rounds" in undecided
     assert "a tiny.en" in repr(found)
     assert "|" in found.to_markdown()
     assert "<table>" in found._repr_html_()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from mac_whisper_speedtest.accuracy.gate import REFERENCE_BACKENDS
 from mac_whisper_speedtest.accuracy.normalize import NORMALIZERS
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
+from mac_whisper_speedtest.results.schema.words import FindingKind
 from mac_whisper_speedtest.stats.ranking import Verdict
 from mac_whisper_speedtest.summary import findings
 
@@ -41,17 +41,10 @@ def test_every_verdict_is_explained() -> None:
 
 
 def test_every_kind_of_finding_is_explained() -> None:
-    source = ast.parse(inspect.getsource(findings.findings_for_cell))
-    said = next(
-        node.value
-        for node in ast.walk(source)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
-    )
-    assert isinstance(said, ast.Tuple)
-    kinds = [ast.literal_eval(each.elts[0]) for each in said.elts if isinstance(each, ast.Tuple)]
-    assert len(kinds) == len(said.elts)
+    source = inspect.getsource(findings.findings_for_cell)
+    reported = [FindingKind[each] for each in re.findall(r"\bFindingKind\.(\w+)", source)]
     explained = first_column("method.md", "## What the tool notices by itself")
-    assert sorted(explained) == sorted(kinds)
+    assert sorted(explained) == sorted(reported) == sorted(FindingKind)
 
 
 def test_every_normalizer_is_explained() -> None:
