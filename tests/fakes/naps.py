@@ -13,8 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
-
 from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.fleet import children, job, measure, node
 from mac_whisper_speedtest.fleet.storage import Outbox
@@ -34,8 +32,9 @@ def nap(text: str) -> str:
 
 def measure_nothing(delivery: job.Delivery, name: str, outbox: Outbox) -> job.NodeAnswer:
     """Sleep until this process is ``NAP_S`` old, and put a bundle into the outbox."""
-    age_s = time.time() - psutil.Process().create_time()
-    time.sleep(max(0.0, NAP_S - age_s))
+    ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    born_s = ticks / os.sysconf("SC_CLK_TCK")  # since the start of the system
+    time.sleep(max(0.0, born_s + NAP_S - time.clock_gettime(time.CLOCK_BOOTTIME)))
     content = job.encode(delivery).encode()
     outbox.begin(delivery).write_bytes(content)
     return _done(delivery, content)
