@@ -78,8 +78,8 @@ BACKEND = Backend(
             "network, such as `-m apple-speech-de-de`."
         ),
         (
-            "A program may reserve five locales: `models pull` reserves one, `models remove` "
-            "releases it."
+            "A machine has five reservations of locales, for all programs, and they outlive a "
+            "killed one. `models pull` takes one, `models remove` releases it."
         ),
     ),
     recipe=RECIPE,
