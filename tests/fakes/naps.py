@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from mac_whisper_speedtest import cli
-from mac_whisper_speedtest.fleet import children, job, measure, node
+from mac_whisper_speedtest.fleet import agent, children, job, measure, node
 from mac_whisper_speedtest.fleet.storage import Outbox
 
 NAP_S = float(os.environ.get("NAP_S", "2"))
@@ -27,7 +27,7 @@ def nap(text: str) -> str:
     answer = _done(delivery, text.encode())
     path = Path(delivery.job.to) / f"{answer.id}.{answer.attempt}.{answer.bundle_sha256}.zip"
     path.write_bytes(text.encode())
-    return job.encode(answer)
+    return agent.announced(job.encode(answer))
 
 
 def measure_nothing(delivery: job.Delivery, name: str, outbox: Outbox) -> job.NodeAnswer:

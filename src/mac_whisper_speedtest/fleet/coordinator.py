@@ -106,6 +106,8 @@ class _Loop:
     kept: dict[str, str] = field(default_factory=dict)
     """Attempts whose bundle storage refused, and the address that their node had then."""
     arrived: list[tuple[str, str | BaseException]] = field(default_factory=list)
+    heard: dict[str, str] = field(default_factory=dict)
+    """Answers, by the keys of their deliveries, until their tasks have ended."""
     watchers: set[asyncio.Task[None]] = field(default_factory=set)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     stale: bool = True
@@ -122,6 +124,7 @@ class _Loop:
         self.jobs = {each.id: each for each in jobs}
         self.asked = set(self.jobs)
         self.client.subscribe_topic("all", self._hear)  # type: ignore[no-untyped-call]
+        self.client.subscribe_topic(agent.ANSWERS, self._hear_answer)  # type: ignore[no-untyped-call]
         try:
             await self._refresh()
             await self._look(self.asked)
@@ -147,6 +150,7 @@ class _Loop:
                 each.cancel()
             with contextlib.suppress(Exception):  # the client may be closed
                 self.client.unsubscribe_topic("all")  # type: ignore[no-untyped-call]
+                self.client.unsubscribe_topic(agent.ANSWERS)  # type: ignore[no-untyped-call]
 
     # Hearing
 
@@ -155,6 +159,14 @@ class _Loop:
         if isinstance(said, dict) and said.get("action") in {"add-worker", "remove-worker"}:
             self.stale = True
             self.woken.set()
+
+    def _hear_answer(self, event: tuple[float, Any]) -> None:
+        with contextlib.suppress(ValueError):  # what it is, is judged when its task has ended
+            said = str(event[1])
+            answer = jobs_.decode_answer(said)
+            key = f"{answer.id}-{answer.attempt}"
+            if key in self.flying:
+                self.heard[key] = said
 
     async def _pause(self) -> None:
         """Wait until there is something to do, and a moment more for what comes with it."""
@@ -167,8 +179,11 @@ class _Loop:
         self.woken.clear()
 
     async def _watch(self, key: str, future: Future[Any]) -> None:
+        said: str | BaseException
         try:
-            said: str | BaseException = str(await future)
+            # It waits for the task, and fetches nothing.
+            failed = await future.exception()  # type: ignore[no-untyped-call]
+            said = failed or self.heard.pop(key, "") or str(await future)
         except (Exception, *_CANCELLED) as error:  # noqa: BLE001 - judged where it is settled
             said = error
         future.release()  # type: ignore[no-untyped-call]
