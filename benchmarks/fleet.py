@@ -7,8 +7,8 @@ its own, are a fleet as a user makes it: `fleet init`, `serve`, `join` and `run`
 they measure is replaced: the measurement's process lives for 2 s and leaves a bundle
 (tests/fakes/naps.py), so that what remains is what the fleet adds: delivery, freezing and thawing
 the agent, the ledger, and the bundle's way into storage. Efficiency is jobs × 2 s ÷ (nodes × the
-time from the first lease to the last result). Wanted is at least 0.95, on a machine with a core for
-each node.
+time from the first lease to the last result). The target is at least 0.95, on a machine with a
+core for each node.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fakes import naps
 from fakes.fleets import Fleet, Network
 
 NAPPING = (sys.executable, "-m", "fakes.naps")
-WANTED = 0.95
+TARGET = 0.95
 
 
 def measure(folder: Path, nodes: int, jobs: int) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def main() -> int:
     best = {each["nodes"]: 0.0 for each in found}
     for each in found:
         best[each["nodes"]] = max(best[each["nodes"]], each["efficiency"])
-    return 0 if min(best.values()) >= WANTED else 1
+    return 0 if min(best.values()) >= TARGET else 1
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Goes through the faults of tests/fakes/fleet_faults.py. For each of them, two simulated machines
 (Linux) share six jobs, real measurements of a backend that does nothing; the fault happens while
 the first one measures. Counted are jobs that were not done, bundles of jobs that had one already,
-and files in storage that the client's ledger does not account for. Wanted is 0, any, 0, and never
+and files in storage that the client's ledger does not account for. Targets: 0, any, 0, and never
 two measurements at a time on a machine. With --python, node ``b`` runs on that interpreter.
 """
 

@@ -6,7 +6,7 @@ On a simulated machine of its own (Linux; see tests/fakes/fleets.py) a node join
 `speedtest fleet join` does it. Beside it run Dask's own workers with Dask's defaults. For so many
 seconds the wake-ups (voluntary context switches) and the processor time of every thread are counted
 (/proc/PID/task/*/status and schedstat): while all wait for work, and then while the node measures
-and its agent is frozen. Wanted: 0 wake-ups of the frozen agent, at most 5 per second of the waiting
+and its agent is frozen. Target: 0 wake-ups of the frozen agent, at most 5 per second of the waiting
 one.
 
 With --noise N, `speedtest noise --quick` runs N times with the node on the machine and N times

@@ -6,7 +6,7 @@ Simulated nodes join a fleet: Dask workers as agents have them, with labels, ove
 process. Then the coordinator of `speedtest fleet run` gives each so many jobs, one at a time. A job
 takes 2 s and does nothing (tests/fakes/naps.py), so what is above --jobs × 2 s is what delivery
 costs: the scheduler, the coordinator with its ledger, and the simulated nodes themselves, all on
-this machine. Wanted: 300 nodes join in less than 10 s and do 900 jobs in less than 8 s. With
+this machine. Target: 300 nodes join in less than 10 s and do 900 jobs in less than 8 s. With
 --profile FILE, what the coordinator does in that time is written there for pstats.
 """
 

@@ -261,8 +261,8 @@ def floor_passed(world: World, rounds: int, reps: int, rnd: random.Random) -> Ro
         assert first is not None
         assert second is not None
         beyond = abs(math.log(second.ratio.estimate)) > math.log1p(first.floor)
-        told = ranking.verdict_of(second.ratio, ranking.margin(first.floor)) in JUDGED
-        shares.add(apart=beyond, verdict=told, rounds=rounds)
+        decided = ranking.verdict_of(second.ratio, ranking.margin(first.floor)) in JUDGED
+        shares.add(apart=beyond, verdict=decided, rounds=rounds)
     return shares.row(f"floor of {rounds}", world, 2)
 
 

@@ -12,8 +12,8 @@ def command() -> None:
     """Measure on many machines of yours, each quiet and alone, and collect the bundles.
 
     One machine makes the certificates (init) and runs the scheduler (serve), those that measure
-    join, and run sends them the same request. Whoever holds a certificate of a fleet can run code
-    on every machine of it: join machines of your own only. Others hand in bundles instead
+    join, and run sends them the same request. Anyone who holds a certificate of a fleet can run
+    code on every machine of it: join machines of your own only. Others hand in bundles instead
     (speedtest results bundle), which are recomputed and never trusted.
     """
 

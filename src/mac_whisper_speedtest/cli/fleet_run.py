@@ -60,8 +60,8 @@ def run(
     constraints measures it. Without --on, every node that is connected now measures once. Bundles
     go into the storage --to, and from there into the runs of this machine, checked and recomputed.
 
-    Ctrl-C and a crash lose nothing: the nodes go on, and the same command again goes on with what
-    is left, failed jobs included. When all is done, it only shows the results; --campaign makes
+    Ctrl-C and a crash lose nothing: the nodes go on, and the same command again does what is
+    left, failed jobs included. When all is done, it only shows the results; --campaign makes
     the same request new work.
 
     \b
@@ -104,7 +104,7 @@ def run(
             )
         except KeyboardInterrupt:
             notify(
-                "The nodes go on with what they have. The same command again goes on from here; "
+                "The nodes finish what they have. The same command again does what is left; "
                 "speedtest fleet status shows how far all is."
             )
             raise

@@ -33,9 +33,9 @@ def init(address: str | None, names: tuple[str, ...], output: Path, renew: bool)
     --node writes a package, fleet-NAME.zip: copy it to that machine by a way that you trust, give
     it to speedtest fleet join --from, and delete it. NAME is what others will see of that machine.
 
-    Whoever has such a package can run code on every machine of the fleet. A certificate ends after
-    two years and cannot be withdrawn earlier: if one is lost, remove the fleet's folder everywhere
-    and begin a new fleet.
+    Anyone who has such a package can run code on every machine of the fleet. A certificate ends
+    after two years and cannot be withdrawn earlier: if one is lost, remove the fleet's folder
+    everywhere and begin a new fleet.
 
     \b
     speedtest fleet init 10.0.0.5 --node mini-m4 --node studio

@@ -192,11 +192,11 @@ async def _check_versions(worker: Any, settings: FleetSettings) -> None:
     ours = worker.versions()["packages"]
     different = [name for name in _PACKAGES if theirs.get(name) != ours.get(name)]
     if different:
-        wanted = " ".join(f"{name}=={theirs.get(name)}" for name in _PACKAGES)
+        needed = " ".join(f"{name}=={theirs.get(name)}" for name in _PACKAGES)
         raise network.FleetRefusedError(
             f"the scheduler has {different[0]} {theirs.get(different[0])}, this machine "
             f"{ours.get(different[0])}",
-            hint=f"install the same: pip install {wanted}",
+            hint=f"install the same: pip install {needed}",
         )
 
 
@@ -231,7 +231,7 @@ def _new_worker(settings: FleetSettings, own_address: str, labels: dict[str, Any
             await super().heartbeat()
             self.periodic_callbacks["heartbeat"].callback_time = _HEARTBEAT_S * 1000
 
-    async def told(_worker: Worker) -> dict[str, Any]:
+    async def own_labels(_worker: Worker) -> dict[str, Any]:
         return labels
 
     worker = QuietWorker(
@@ -243,7 +243,7 @@ def _new_worker(settings: FleetSettings, own_address: str, labels: dict[str, Any
         protocol="tls",
         security=network.security(settings),
         local_directory=str(files.private_folder(settings.folder / "scratch")),
-        startup_information={"fleet": told},
+        startup_information={"fleet": own_labels},
         dashboard=False,
     )
     del worker.periodic_callbacks["find-missing"]  # no data of others is ever needed

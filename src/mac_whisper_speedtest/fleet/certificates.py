@@ -1,8 +1,8 @@
 """The certificates of a fleet: an authority of its own, and one certificate for each part.
 
 Keys are P-256. The authority signs nothing but this fleet's certificates, and its key never leaves
-the machine of ``speedtest fleet init``. Whoever holds a certificate can run code on every machine
-of the fleet (Dask unpickles what members send), so there is one rank of member only.
+the machine of ``speedtest fleet init``. Anyone who holds a certificate can run code on every
+machine of the fleet (Dask unpickles what members send), so there is one rank of member only.
 """
 
 from __future__ import annotations

@@ -282,7 +282,7 @@ class _Loop:
         """Record what came back of a delivery."""
         if isinstance(said, BaseException):
             if isinstance(said, _CANCELLED):
-                self.cut = True  # by Dask's client: the node may go on with it
+                self.cut = True  # by Dask's client: the node may continue it
                 return
             if type(said).__name__ == "KilledWorker":
                 self._leave(lease, "its connection ended")
@@ -313,7 +313,7 @@ class _Loop:
         self.observer.notify(f"{lease.node} left while it had a job ({why})")
 
     async def _resume(self) -> None:
-        """Go on with the leases of an earlier coordinator, or of an earlier connection."""
+        """Continue the leases of an earlier coordinator, or of an earlier connection."""
         running: Mapping[str, Iterable[str]] = await self.client.processing()  # type: ignore[no-untyped-call]
         for lease in self.ledger.attempts(ended=False):
             address, _ = self.nodes.get(lease.node, ("", None))

@@ -144,7 +144,7 @@ class Storage:
     def _put_into_folder(self, target: Path, path: Path, name: BundleName) -> None:
         if target.exists() and files.sha256_file(target) == name.sha256:
             return
-        # Of this node's own processes that were killed: nobody else writes this name.
+        # Of this node's own processes that were killed: nothing else writes this name.
         for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
             left.unlink(missing_ok=True)
         with path.open("rb") as stream, files.replacing(target) as out:

@@ -1,6 +1,6 @@
 """``fleet join`` as a service of this user's: a launchd agent on macOS, a systemd unit on Linux.
 
-Written, and loaded by nobody but the user. It is started again whenever it ends, and it has no
+It is written here, and only the user loads it. It is started again whenever it ends, and it has no
 limits of CPU, memory or input and output, because what it starts is measured.
 """
 
@@ -56,7 +56,7 @@ def install(settings: FleetSettings) -> Unit:
         (
             "systemctl --user daemon-reload",
             f"systemctl --user enable --now {path.name}",
-            "loginctl enable-linger  # also while nobody is logged in",
+            "loginctl enable-linger  # also while you are logged out",
         ),
     )
 

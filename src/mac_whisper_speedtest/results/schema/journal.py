@@ -63,8 +63,8 @@ class DecisionResult(Struct):
         "number of looks planned, because it sees verdicts"
     )
     cells: list[str] = fact(
-        "ids of the cells to go on with: those with an interval that is too wide and those that "
-        "they are compared with (`--ci-width`); else those of pairs without a verdict, the "
+        "ids of the cells that get more rounds: those with an interval that is too wide and those "
+        "that they are compared with (`--ci-width`); else those of pairs without a verdict, the "
         "cheapest to settle first. Empty: the run ends here",
         policy=FieldPolicy.CELL,
     )
