@@ -72,6 +72,14 @@ COMMANDS = {
     "clips list": "",
     "doctor": "--quick",
     "selfcheck show": "kit.zip",
+    "fleet init": "127.0.0.1:1 --node mini",
+    "fleet serve": "",
+    "fleet join": "",
+    "fleet run": "-m tiny.en --to .",
+    "fleet status": "",
+    "fleet drain": "mini",
+    "fleet collect": "",
+    "fleet emit": "-m tiny.en --ssh --to .",
     "conformance": "--no-weights --timeout 1s -- true",
 }
 """Command → what it is given; nothing here reaches a network."""

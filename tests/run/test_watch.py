@@ -45,7 +45,7 @@ def test_no_more_than_two_rounds_are_retaken(prepared: Callable[..., Prepared]) 
     assert max(number for _, number, _ in execute.visited) == 5
     assert sum(each.replaced_by is not None for each in run.rounds) == 2
     said = {each.kind: each.message for each in summary(by_name(run)["a"]).findings}
-    assert said["machine"].count("(counts)") == 1  # three are described, the others counted
+    assert said["machine"].count("(it counts)") == 1  # three are described, the others counted
     assert said["machine"].endswith("and 3 more of 6 rounds")
 
 
@@ -56,7 +56,7 @@ def test_without_retake_a_flagged_round_counts_and_is_named(
     _, run = measure(prepared(rounds=3, retake=False), execute, Marks(1))
     assert {number for _, number, _ in execute.visited} == {0, 1, 2}
     said = {each.kind: each.message for each in summary(by_name(run)["a"]).findings}
-    assert said["machine"] == "round 2: power: mains -> battery (counts)"
+    assert said["machine"] == "round 2: power: mains -> battery (it counts)"
 
 
 def test_a_round_stays_where_its_repetition_failed(prepared: Callable[..., Prepared]) -> None:
