@@ -41,11 +41,13 @@ def status(as_json: bool) -> None:
     Exit codes: 0 shown; 2 this machine belongs to no fleet, or the scheduler refuses it; 5 the
     ledger cannot be read.
     """
-    from mac_whisper_speedtest.fleet import certificates, policy
+    from mac_whisper_speedtest.fleet import policy
     from mac_whisper_speedtest.fleet import settings as fleet_settings
     from mac_whisper_speedtest.fleet.ledger import JobState
 
     fleet_settings.require_packages()
+    from mac_whisper_speedtest.fleet import certificates
+
     settings = fleet_settings.load()
     with ledger_of(settings) as ledger:
         connected, unreachable = _connected(settings)
