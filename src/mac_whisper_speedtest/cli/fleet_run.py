@@ -76,11 +76,10 @@ def run(
     from mac_whisper_speedtest.fleet import job, labels
     from mac_whisper_speedtest.fleet import settings as fleet_settings
     from mac_whisper_speedtest.fleet.ledger import JobState
-    from mac_whisper_speedtest.request import Request
 
     fleet_settings.require_packages()
     settings = fleet_settings.load()
-    request = Request(**{name: value for name, value in asked.items() if value is not None})
+    request = options.request_of(asked)
     to = shared_address(to)
     observer = fleet_progress.observer(quiet=quiet)
 

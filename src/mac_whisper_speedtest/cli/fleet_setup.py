@@ -181,7 +181,6 @@ def emit(
     """
     from mac_whisper_speedtest.fleet import emit as emitters
     from mac_whisper_speedtest.fleet import job
-    from mac_whisper_speedtest.request import Request
 
     if engine is None:
         raise UsageError("no engine was named", hint="add --github, --ssh or --slurm")
@@ -189,7 +188,7 @@ def emit(
         raise UsageError(
             "an emitted job names its machine", hint="add --on node=NAME, or --on with its labels"
         )
-    request = Request(**{name: value for name, value in asked.items() if value is not None})
+    request = options.request_of(asked)
     to = to if "://" in to else str(Path(to).expanduser().absolute())
     jobs = job.jobs_of(request, on=on, repeat=repeat, campaign=campaign, to=to)
     emitted = emitters.ENGINES[engine](jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +25,8 @@ from mac_whisper_speedtest.option import (
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from mac_whisper_speedtest.request import Request
 
     _ParamType = click.ParamType[Any]
 else:
@@ -137,6 +139,13 @@ def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
 
 
 fleet_option = functools.partial(click.option, cls=GroupedOption, group=Group.FLEET)
+
+
+def request_of(asked: Mapping[str, Any]) -> Request:
+    """The request that a command was called with; None is an option that was not given."""
+    from mac_whisper_speedtest.request import Request
+
+    return Request(**{name: value for name, value in asked.items() if value is not None})
 
 
 def fleet_jobs(command: _Command) -> _Command:

@@ -56,7 +56,6 @@ def command(
     from mac_whisper_speedtest.cli.output import echo_document
     from mac_whisper_speedtest.export import files
     from mac_whisper_speedtest.report import table
-    from mac_whisper_speedtest.request import Request
     from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.run import session
     from mac_whisper_speedtest.run.select import WeightsNeededError
@@ -67,7 +66,7 @@ def command(
             f"run takes options only, not {shown(others[0])}",
             hint=several if asked["audio"] else "see speedtest run --help",
         )
-    request = Request(**{name: value for name, value in asked.items() if value is not None})
+    request = options.request_of(asked)
     for path in output:
         files.check_writable(path)
     observer = progress.observer(quiet=quiet or as_json, json_logs=json_logs)

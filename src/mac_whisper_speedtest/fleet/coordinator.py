@@ -105,8 +105,8 @@ class _Loop:
     """Deliveries by their keys: the lease, the node's address, and Dask's future."""
     kept: dict[str, str] = field(default_factory=dict)
     """Attempts whose bundle storage refused, and the address that their node had then."""
-    arrived: list[tuple[str, str | BaseException]] = field(default_factory=list)
-    heard: dict[str, str] = field(default_factory=dict)
+    arrived: list[tuple[str, NodeAnswer | str | BaseException]] = field(default_factory=list)
+    heard: dict[str, NodeAnswer] = field(default_factory=dict)
     """Answers, by the keys of their deliveries, until their tasks have ended."""
     watchers: set[asyncio.Task[None]] = field(default_factory=set)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -162,11 +162,10 @@ class _Loop:
 
     def _hear_answer(self, event: tuple[float, Any]) -> None:
         with contextlib.suppress(ValueError):  # what it is, is judged when its task has ended
-            said = str(event[1])
-            answer = jobs_.decode_answer(said)
+            answer = jobs_.decode_answer(str(event[1]))
             key = f"{answer.id}-{answer.attempt}"
             if key in self.flying:
-                self.heard[key] = said
+                self.heard[key] = answer
 
     async def _pause(self) -> None:
         """Wait until there is something to do, and a moment more for what comes with it."""
@@ -179,11 +178,11 @@ class _Loop:
         self.woken.clear()
 
     async def _watch(self, key: str, future: Future[Any]) -> None:
-        said: str | BaseException
+        said: NodeAnswer | str | BaseException
         try:
             # It waits for the task, and fetches nothing.
             failed = await future.exception()  # type: ignore[no-untyped-call]
-            said = failed or self.heard.pop(key, "") or str(await future)
+            said = failed or self.heard.pop(key, None) or str(await future)
         except (Exception, *_CANCELLED) as error:  # noqa: BLE001 - judged where it is settled
             said = error
         future.release()  # type: ignore[no-untyped-call]
@@ -228,8 +227,9 @@ class _Loop:
                     self._settle(lease, address, said)
             leases = {each.node for each in self.ledger.attempts(ended=False)}
             resting = self.ledger.resting()
-            drained = {each.name for each in self.ledger.nodes() if each.drained}
-            idle = self.nodes.keys() - leases - resting.keys() - drained
+            idle = self.nodes.keys() - leases - resting.keys()
+            if idle:
+                idle -= {each.name for each in self.ledger.nodes() if each.drained}
             pairs = []
             if idle:
                 queued = [e for e in self.ledger.jobs(JobState.QUEUED) if e.id in self.asked]
@@ -278,7 +278,9 @@ class _Loop:
         self.watchers.add(watcher)
         watcher.add_done_callback(self.watchers.discard)
 
-    def _settle(self, lease: AttemptEntry, address: str, said: str | BaseException) -> None:
+    def _settle(
+        self, lease: AttemptEntry, address: str, said: NodeAnswer | str | BaseException
+    ) -> None:
         """Record what came back of a delivery."""
         if isinstance(said, BaseException):
             if isinstance(said, _CANCELLED):
@@ -291,7 +293,7 @@ class _Loop:
             answer = self._crashed(lease, f"{type(said).__name__}: {said}")
         else:
             try:
-                answer = jobs_.decode_answer(said)
+                answer = said if isinstance(said, NodeAnswer) else jobs_.decode_answer(said)
             except ValueError as error:
                 answer = self._crashed(lease, f"its answer is not one: {error}")
             if (answer.id, answer.attempt) != (lease.job, lease.number):
