@@ -348,7 +348,9 @@ def test_a_worker_is_held_to_its_limit_by_the_footprint(measured: tuple[Mac, Fin
     done = mac.measure("whisperkit", "--json", "--max-memory", "1MB")
     (ending,) = done.run["cells"][0]["endings"]
     assert (ending["status"], ending["error_class"]) == ("out_of_memory", "MemoryLimit")
-    assert "of memory (footprint, with Metal's) during spawn, over" in ending["message"]
+    # It is looked at in intervals: during the spawn, or on a busy machine in the phase after it.
+    over = r"of memory \(footprint, with Metal's\) during \w+, over the limit of 1 MB; killed$"
+    assert re.search(over, ending["message"])
 
 
 def test_the_run_is_shown_exported_and_verified(measured: tuple[Mac, Finished]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -211,6 +212,9 @@ def test_no_more_cores_are_ever_said_to_be_used_than_there_are() -> None:
     after = CpuCounters(wall_s=0.1, machine_s=0.502, tree=TreeTimes({}), tool_s=0.0)
     with pytest.raises(UnknownFactError, match=r"0\.50 s of other work in 0\.10 s on 2 cores"):
         cpu.usage(before, after, 0.024, 2)
+    # Where the reading had to wait for a core, others worked meanwhile as well.
+    waited = replace(after, reading_s=0.15)
+    assert cpu.usage(before, waited, 0.024, 2).outside_cpu_s == pytest.approx(2 * 0.1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

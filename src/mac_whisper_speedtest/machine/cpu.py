@@ -131,6 +131,8 @@ class CpuCounters:
         slow_s: on efficiency cores only.
         tree: processor time of the worker's tree.
         tool_s: processor time of this process.
+        reading_s: how long the machine's counters took to read, which on a busy machine includes a
+            wait for a core. The reading lies outside the span that ``wall_s`` begins or ends.
     """
 
     wall_s: float
@@ -138,6 +140,7 @@ class CpuCounters:
     tree: TreeTimes
     tool_s: float
     slow_s: float = 0.0
+    reading_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +200,12 @@ def usage(
     wall_s = after.wall_s - before.wall_s
     tree_s = after.tree.total - before.tree.total
     outside = after.machine_s - before.machine_s - tree_s - (after.tool_s - before.tool_s)
-    if outside > cores * wall_s + resolution:
+    if outside > cores * (wall_s + before.reading_s + after.reading_s) + resolution:
         raise UnknownFactError(
             f"the counters contradict each other: {outside:.2f} s of other work in {wall_s:.2f} s "
             f"on {cores} cores"
         )
-    outside, slow_s, spared_s = max(0.0, outside), None, 0.0
+    outside, slow_s, spared_s = min(max(0.0, outside), cores * wall_s), None, 0.0
     if slow_cores and before.tree.slow is not None and after.tree.slow is not None:
         slow_s = max(0.0, after.tree.slow - before.tree.slow)
         # Where the tree itself was moved to these cores, others had the fast ones meanwhile.
@@ -274,14 +277,17 @@ class Cpu:
     def _counters_before(self, pid: int) -> CpuCounters:
         tree = tree_times(pid)
         tool_s = time.process_time()
+        began = time.perf_counter()
         machine_s, slow_s = machine_busy_s(self._slow)
-        return CpuCounters(time.perf_counter(), machine_s, tree, tool_s, slow_s)
+        wall_s = time.perf_counter()
+        return CpuCounters(wall_s, machine_s, tree, tool_s, slow_s, wall_s - began)
 
     def _counters_after(self, pid: int) -> CpuCounters:
         wall_s = time.perf_counter()
         machine_s, slow_s = machine_busy_s(self._slow)
+        reading_s = time.perf_counter() - wall_s
         tool_s = time.process_time()
-        return CpuCounters(wall_s, machine_s, tree_times(pid), tool_s, slow_s)
+        return CpuCounters(wall_s, machine_s, tree_times(pid), tool_s, slow_s, reading_s)
 
 
 @functools.cache
