@@ -3,7 +3,7 @@
     python benchmarks/fleet_faults.py [--only WORDS] [--python PYTHON] [-o FILE.json]
 
 Goes through the faults of tests/fakes/fleet_faults.py. For each of them, two simulated machines
-(Linux) share six jobs, real measurements of a backend that does nothing; the fault happens while
+(Linux) share four jobs, real measurements of a backend that does nothing; the fault happens while
 the first one measures. Counted are jobs that were not done, bundles of jobs that had one already,
 and files in storage that the client's ledger does not account for. Targets: 0, any, 0, and never
 two measurements at a time on a machine. With --python, node ``b`` runs on that interpreter.
