@@ -149,19 +149,24 @@ def _record(folder: Path) -> None:
 
 
 def _engines(folder: Path) -> None:
-    """The engine in C, where it can be compiled, and the files of the page's own adapter."""
+    """The engine in C, where it can be compiled, and what the pages describe in files."""
     page = (GUIDE / "adding-a-backend.md").read_text(encoding="utf-8")
     for name in ("engine.c", "engine.toml"):
         shutil.copy(ROOT / "bridges" / "example-c" / name, folder)
     if shutil.which("cc"):
         (compiling,) = re.findall(r"^cc .*$", page, re.MULTILINE)
         subprocess.run(compiling.split(), cwd=folder, check=True, timeout=60)
-    for name in ("levels.py", "levels.json", "levels.toml"):
+    page += (GUIDE / "two-releases.md").read_text(encoding="utf-8")
+    for name in ("levels.py", "levels.json", "levels.toml", "new.toml"):
         found = re.search(
             rf"^`{name}`[^\n]*:\n\n```\w+\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
         )
         assert found is not None
         (folder / name).write_text(found[1], encoding="utf-8")
+    python = folder / "new" / "bin" / "python"  # in place of an environment with a wheel in it
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
 
 
 def elsewhere(line: str) -> bool:
@@ -236,6 +241,34 @@ def test_a_script_of_the_workflow_is_one_to_bash(name: str) -> None:
     subprocess.run(["bash", "-n"], input=script, text=True, check=True, timeout=30)
 
 
+def run_compare_step(folder: Path, script: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the workflow's comparison as its runner does, in a folder that gets a summary.md."""
+    program = f'speedtest() {{ "{sys.executable}" -m mac_whisper_speedtest "$@"; }}\n'
+    shell = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c"]
+    return subprocess.run(
+        [*shell, program + script],
+        env={**os.environ, "GITHUB_STEP_SUMMARY": str(folder / "summary.md")},
+        cwd=folder,
+        check=False,
+        timeout=120,
+    )
+
+
+def store_runs(times: list[float]) -> None:
+    for time in times:
+        stored(FakeCell("a", rtf=[time * each for each in STEADY]), rounds=len(STEADY))
+
+
+def test_a_mistyped_option_fails_the_workflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
+    store_runs([1.0, 1.0])
+    mistyped = steps()["Compare"].replace("slower,wrong", "slwer")
+
+    assert run_compare_step(tmp_path, mistyped).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("times", "code", "text"),
     [
@@ -252,27 +285,10 @@ def test_the_workflow_compares_with_the_earlier_run_if_there_is_one(
     text: str,
 ) -> None:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
-    for time in (*times, 1.0):
-        stored(FakeCell("a", rtf=[time * each for each in STEADY]), rounds=len(STEADY))
+    store_runs([*times, 1.0])
     summary = tmp_path / "summary.md"
-    program = f'speedtest() {{ "{sys.executable}" -m mac_whisper_speedtest "$@"; }}\n'
 
-    done = subprocess.run(
-        [
-            "bash",
-            "--noprofile",
-            "--norc",
-            "-e",
-            "-o",
-            "pipefail",
-            "-c",
-            program + steps()["Compare"],
-        ],
-        env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)},
-        cwd=tmp_path,
-        check=False,
-        timeout=120,
-    )
+    done = run_compare_step(tmp_path, steps()["Compare"])
 
     assert done.returncode == code
     assert text in summary.read_text(encoding="utf-8")

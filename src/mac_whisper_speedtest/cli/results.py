@@ -341,7 +341,7 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Pa
     \b
     speedtest results bundle latest -o m2-air.zip
     speedtest results bundle 12 13 14 -o bundles/
-    speedtest results bundle latest -o m2-air.zip --sign ~/.speedtest.key
+    speedtest results bundle latest -o m2-air.zip --sign ~/speedtest.key
 
     Exit codes: 0 written; 2 no such run, or something in it would give away a secret; 5 a run is
     damaged, or a file cannot be written.
