@@ -89,12 +89,18 @@ def test_silence_is_decoded_like_everything_else(
 def test_above_temperature_zero_words_are_drawn(
     session: Session, short: Samples, greedy: TranscribeResult
 ) -> None:
-    # So hot that chance does not repeat the greedy text, and never twice; without times, because
-    # those would be drawn as well, and the window after would begin a moment after this one.
+    # So hot that nearly all tokens are equally probable, and many words come that were not said.
+    # Chance may end a text early, but hardly twice. Without times, because those would be drawn as
+    # well, and the window after would begin a moment after this one.
     hot = replace(GREEDY, temperatures=[2.0], timestamps=False)
-    drawn = [session.decode(hot, short[: 3 * 16000]) for _ in range(2)]
-    assert any(each.text.strip(" .") not in greedy.text for each in drawn)
-    assert drawn[0].effective["temperatures"] == [2.0]
+    said = set(greedy.text.split())
+    for _ in range(2):
+        drawn = session.decode(hot, short[: 3 * 16000])
+        if len(set(drawn.text.split()) - said) > 10:
+            break
+    else:
+        pytest.fail(f"drawn twice: {drawn.text}")
+    assert drawn.effective["temperatures"] == [2.0]
 
 
 def test_left_alone_it_does_what_it_declares(session: Session, short: Samples) -> None:

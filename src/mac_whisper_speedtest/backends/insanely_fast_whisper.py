@@ -203,6 +203,8 @@ def arguments(contract: DecodeContract, *, multilingual: bool) -> dict[str, Any]
         task=task if multilingual else None,
         num_beams=contract.beam_size,
         temperature=temperature_argument(contract),
+        # By itself it would draw from the 50 most probable tokens; other backends draw from all.
+        top_k=0 if any(contract.temperatures or ()) else None,
         **(THRESHOLDS if len(contract.temperatures or ()) > 1 else {}),
     )
 
