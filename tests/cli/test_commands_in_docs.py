@@ -28,7 +28,7 @@ from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / "examples" / "github-actions.yml"
 GUIDE = ROOT / "docs" / "guide"
 FIRST = [ROOT / "README.md", GUIDE / "first-number.md", GUIDE / "your-model.md"]
