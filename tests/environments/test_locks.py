@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from mac_whisper_speedtest.backends import registry, whisper_cpp, whisper_cpp_coreml
 from mac_whisper_speedtest.backends.recipe import Recipe
@@ -69,6 +71,34 @@ def test_every_recipe_ships_the_lock_of_its_version(recipe: Recipe) -> None:
     assert lock is not None
     assert lock.shipped
     assert recipe.version in locks.shipped_versions(recipe)
+
+
+@pytest.mark.parametrize("recipe", recipes().values(), ids=str)
+def test_a_shipped_lock_has_what_an_old_release_does_not_declare(recipe: Recipe) -> None:
+    for version in locks.shipped_versions(recipe):
+        lock = locks.read_lock(recipe, version)
+        assert lock is not None
+        names = {package.name for package in locks.packages(lock.text)}
+        for first, needed in recipe.undeclared.items():
+            if Version(version) < Version(first):
+                assert set(needed) <= names, f"{recipe.name} {version}"
+
+
+def test_what_old_releases_do_not_declare_is_locked_with_them_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[list[str]] = []
+
+    def compiled(lines: list[str], *_rest: object, **_options: object) -> str:
+        asked.append(lines)
+        return entry(f"tiny-lib=={lines[0].partition('==')[2] or '3.0'}")
+
+    monkeypatch.setattr(locks, "_compile", compiled)
+    recipe = replace(TINY, undeclared={"2.0": ("requests",)})
+    for version in ("1.9", "2.0", ""):
+        locks.resolve(recipe, version)
+
+    assert asked == [["tiny-lib==1.9", "requests"], ["tiny-lib==2.0"], ["tiny-lib"]]
 
 
 @pytest.mark.parametrize("recipe", recipes().values(), ids=str)

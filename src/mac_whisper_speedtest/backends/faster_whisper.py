@@ -28,6 +28,8 @@ RECIPE = Recipe(
     name="faster-whisper",
     distribution="faster-whisper",
     version="1.2.1",
+    # It came with huggingface-hub before that library's 1.0.
+    undeclared={"1.2.1": ("requests",)},
     size_bytes=417_000_000,
     size_on={APPLE_SILICON: 181_000_000},
     uses_cublas=True,

@@ -35,6 +35,7 @@ class Recipe:
         distribution: its version names the environment.
         version: the version that a lock ships for (``locks/<name>@<version>.txt``).
         requirements: other packages: PEP 508 lines, without versions that the lock has.
+        undeclared: release → packages that the releases before it import but do not declare.
         overrides: requirements that replace the distributions' own, such as a pin without a wheel;
             ``package; python_version < "0"`` leaves a package out.
         python: the range of supported Pythons, as a PEP 440 specifier.
@@ -57,6 +58,7 @@ class Recipe:
     distribution: str
     version: str
     requirements: tuple[str, ...] = ()
+    undeclared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     python: str = ">=3.11"
     platforms: tuple[str, ...] = (APPLE_SILICON, "linux")

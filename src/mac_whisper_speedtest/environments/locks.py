@@ -204,12 +204,24 @@ def resolve(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -
         SpeedtestError: uv found no solution, or could not reach the index.
     """
     pin = f"=={version}" if version else ""
-    lines = [f"{recipe.distribution}{pin}", *recipe.requirements]
+    lines = [f"{recipe.distribution}{pin}", *recipe.requirements, *_undeclared(recipe, version)]
     text = _compile(lines, recipe.overrides, python=python)
     version = _version_in(text, recipe, python)
     if recipe.build:
         text = _with_source_only(recipe, version, text)
     return Lock(recipe.name, version, text)
+
+
+def _undeclared(recipe: Recipe, version: str) -> list[str]:
+    """What that version of the distribution needs besides its requirements; of the newest: none."""
+    from packaging.version import Version
+
+    return [
+        each
+        for first, needed in recipe.undeclared.items()
+        if version and Version(version) < Version(first)
+        for each in needed
+    ]
 
 
 def _compile(lines: Sequence[str], overrides: Sequence[str] = (), *, python: str) -> str:
