@@ -53,6 +53,8 @@ ENDS_WITH = {
     # The latest run may be of another contract.
     "compare previous-comparable latest --fail-on": {0, 2, 11},
     "compare previous-comparable latest": {0, 2},
+    "compare run.zip latest --anyway": {0},
+    "compare run.zip latest": {0, 2},
 }
 """Exit codes of commands that may end with another one than 0."""
 PROGRAM = """#!{python}

@@ -83,9 +83,9 @@ def score_command(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Score RUN (a number, a path, a tag, a bundle, or "latest") again, from its raw texts.
 
-    Shows WER or CER over all recordings with substitutions (S), deletions (D) and insertions (I);
-    a recording without text counts as all deletions. Each backend is compared with the reference
-    backend: "worse" is worse by more than one percentage point, beyond doubt. Nothing is written.
+    Shows WER or CER over all recordings, with the words replaced, missing and added; of a recording
+    without text, all words are missing. Each backend is compared with the reference backend:
+    "worse" is worse by more than one percentage point, beyond doubt. Nothing is written.
 
     \b
     speedtest score latest
