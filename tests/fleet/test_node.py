@@ -461,9 +461,11 @@ def test_on_a_simulated_mac_a_node_is_what_jobs_for_macs_ask_for(
         "PYTHONPATH": os.pathsep.join(path),
     }
     other = bench.deliver(on=("chip=~M[34]*",))
-    fitting = bench.deliver(on=("chip=~M[12]*", "os=macos>=15", "memory>=16G", "power=mains"))
     bench.start()
     assert bench.answer(other).reason == "chip: M1; the job asks for chip=~M[34]*"
+    # It joins again, and its first agent would take a job along that is handed to it meanwhile.
+    wait_until(lambda: bench.lives() == 2, SOON_S)
+    fitting = bench.deliver(on=("chip=~M[12]*", "os=macos>=15", "memory>=16G", "power=mains"))
     answer = bench.answer(fitting)
     assert answer.ending is Ending.DONE, answer.reason
     assert answer.address is not None

@@ -237,9 +237,10 @@ def test_the_time_of_a_process_that_vanishes_is_not_taken_for_that_of_others() -
     figures = probe.end(Target(worker.pid))
     ended(worker)
     assert len(family) == 3
-    # Sometimes its parent still waits for it while it is killed; then its time is counted there.
-    outside = figures["outside_cpu_s"]
-    assert "ended meanwhile" in outside.reason if outside.value is None else outside.value < 0.3
+    # Sometimes its parent still waits for it while it is killed; then its time is counted there,
+    # and not missing from the tree: what is missing would be taken for that of others.
+    used = figures["cpu_s"]
+    assert "ended meanwhile" in used.reason if used.value is None else used.value > -0.1
 
 
 def test_a_process_that_vanished_is_known_by_its_time_that_no_parent_has() -> None:

@@ -139,9 +139,9 @@ class Backend:
         python: the interpreter for a Python adapter: a path, or a name on ``PATH``; empty for this
             one, or for its environment's.
         models: its statements about models, such as its own weights' path; by canonical name.
-        networks: for a backend that is not Whisper, the networks that it can run. When a Whisper
-            model is requested it runs the first. Empty for Whisper backends, and for backends that
-            run any weights of their format, only on request.
+        networks: for a backend that is not Whisper, the networks that it can run. When it is
+            named beside a Whisper model, it runs the first. Empty for Whisper backends, and for
+            backends that run any weights of their format, only on request.
         devices: the values of ``--device`` it accepts itself, besides ``auto``. Empty for "known
             when it loads".
         precisions: the values of ``--precision`` it can compute in, besides ``auto``. Empty for
