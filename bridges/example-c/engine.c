@@ -134,8 +134,10 @@ static void load(const char *params) {
   } else if (*path && access(path, R_OK) != 0) {
     refuse(-32002, "no such weights");
   } else {
+    // ENGINE: obey member(params, "threads"), its "device" and the "precision" of its "model", which may
+    // be "auto"; refuse(-32002, ...) what cannot be obeyed. This example has one thread and one device.
     loaded = true; // ENGINE: read the weights here, all of them, so that no later call has to
-    begin(); // ENGINE: the device and the precision that it computes in
+    begin(); // ENGINE: the device and the precision that it really computes in
     fprintf(out, "\"load_s\":%.6f,\"device\":\"cpu\",\"precision\":\"float64\"", now() - started);
     end();
   }
@@ -180,13 +182,15 @@ static void transcribe(const char *params) {
   } else if (!(samples = samples_of(path, count))) {
     refuse(-32003, "not so many finite float32 samples");
   } else {
+    // ENGINE: decode with each setting of member(params, "contract"), such as "beam_size"; null: your own.
     double started = now();
     char *heard = listen(samples, count);
     double seconds = now() - started; // all of the text is there
     begin();
     fprintf(out, "\"seconds\":%.9f,\"text\":\"", seconds > 0 ? seconds : 1e-9);
     if (heard) put_text(heard);
-    // ENGINE: what was really done, for every setting of the contract. null: it does not apply here.
+    // ENGINE: what was really done, for every setting of the contract. null: unknown, or does not apply;
+    // then it is ranked apart from engines that kept the contract.
     fputs("\",\"effective\":{\"language\":null,\"task\":null,\"beam_size\":null,\"best_of\":null,"
           "\"temperatures\":null,\"condition_on_previous_text\":false,\"vad\":false,"
           "\"timestamps\":null,\"window\":null,\"batch_size\":1},"
