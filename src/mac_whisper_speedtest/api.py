@@ -161,7 +161,7 @@ def run(
     """Measure backends on models and one recording or set, as ``speedtest run`` does.
 
     Nothing but the built-in clip is downloaded, unless an address as ``audio``, ``download``,
-    ``install`` or ``repair`` ask for it.
+    ``install``, ``pull`` or ``repair`` ask for it.
     Failed cells are in the results and raise nothing. An interrupt seals the results so far; the
     outcome of the run is then ``interrupted``.
 
