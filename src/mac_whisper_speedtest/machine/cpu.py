@@ -132,7 +132,7 @@ class CpuCounters:
         tree: processor time of the worker's tree.
         tool_s: processor time of this process.
         reading_s: how long the machine's counters took to read, which on a busy machine includes a
-            wait for a core. The reading lies outside the span that ``wall_s`` begins or ends.
+            wait for a core. This time is not part of the span that ``wall_s`` begins or ends.
     """
 
     wall_s: float
